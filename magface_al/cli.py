@@ -1,0 +1,130 @@
+"""What every script's command line shares: flags, messages, exit codes. Imports nothing heavy, so --help is instant."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from magface_al import preprocess
+from magface_al.errors import UserError, WorkError
+from magface_al.manifest import Run
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keep the layout of the script's docstring and add each flag's default, except where there is none to show."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or isinstance(action.default, bool) or action.required:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def new_parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser described by the script's docstring; abbreviated flags are refused (a new flag would break them)."""
+    return argparse.ArgumentParser(description=doc, formatter_class=_Help, allow_abbrev=False)
+
+
+def add_checkpoint_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """--checkpoint (aliases --model, --resume), --arch, --preprocessing."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--checkpoint", "--model", "--resume", dest="checkpoint", type=Path, required=required, metavar="CKPT",
+        help="weights: a MagFace, insightface arcface_torch, MobileFaceNet or magface-al file (.pth)",
+    )
+    group.add_argument("--arch", choices=["auto", *ARCHITECTURES], default="auto",
+                       help="backbone; auto reads it from the weights, a name also checks it")
+    group.add_argument("--preprocessing", choices=["auto", *preprocess.PRESETS], default="auto",
+                       help="channel order and range of the network's input; auto is what the checkpoint records")
+
+
+def add_device_options(parser: argparse.ArgumentParser, *, batch_size: int, workers: int = 4) -> None:
+    """--device, --force_cpu, --batch_size, --workers."""
+    group = parser.add_argument_group("compute")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; auto takes a GPU when there is one")
+    group.add_argument("--force_cpu", action="store_true", help="the same as --device cpu")
+    group.add_argument("--batch_size", type=positive_int, default=batch_size, help="images (or pairs) a step")
+    group.add_argument("--workers", type=positive_int, default=workers, help="threads that decode images")
+
+
+ARCHITECTURES = ("iresnet18", "iresnet34", "iresnet50", "iresnet100", "iresnet_tiny", "mobilefacenet")
+
+
+def positive_int(text: str) -> int:
+    """An argparse type: a whole number above zero."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return value
+
+
+def non_negative_int(text: str) -> int:
+    """An argparse type: a whole number, zero allowed."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """An argparse type: a finite number above zero."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def non_negative_float(text: str) -> float:
+    """An argparse type: a finite number, zero allowed."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 0")
+    return value
+
+
+def fraction(text: str) -> float:
+    """An argparse type: a share, from 0 (included) to 1 (excluded)."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is outside [0, 1)")
+    return value
+
+
+def cosine(text: str) -> float:
+    """An argparse type: a cosine similarity in [-1, 1]."""
+    value = float(text)
+    if not -1 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is outside [-1, 1], the range of a cosine similarity")
+    return value
+
+
+def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace, Run], None]) -> None:
+    """Parse, do the work, print the summary; end with 0 (done), 1 (failed work), 2 (bad arguments or input) or 130 (Ctrl-C)."""
+    args = parser.parse_args()
+    report = Run(parser.prog, vars(args))
+    sys.exit(_exit_code(lambda: main(args, report), parser.prog, report))
+
+
+def _exit_code(work: Callable[[], None], script: str, report: Run) -> int:
+    try:
+        work()
+    except UserError as error:
+        return _complain(script, str(error), 2)
+    except WorkError as error:
+        report.finish(exit_code=1)
+        return _complain(script, str(error), 1)
+    except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+        return _complain(script, f"{error.filename}: {error.strerror}", 2)
+    except OSError as error:
+        return _complain(script, f"{error.filename or 'output'}: {error.strerror}; files written before stay as they were", 1)
+    except KeyboardInterrupt:
+        return _complain(script, "interrupted", 130)
+    report.finish(exit_code=0)
+    return 0
+
+
+def _complain(script: str, message: str, code: int) -> int:
+    sys.stdout.flush()
+    print(f"{script}: error: {message}", file=sys.stderr)
+    return code

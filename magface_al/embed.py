@@ -1,0 +1,99 @@
+"""Images -> embeddings: decoding in threads, ahead of the network, which runs on the GPU or CPU."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from magface_al.checkpoint import Backbone
+from magface_al.errors import WorkError
+from magface_al.preprocess import decode_image, to_input
+
+
+@dataclass(frozen=True)
+class FaceBatch:
+    """Images read together: names and faces uint8 [B, size, size, 3] BGR of those that could be read, and the rest."""
+
+    names: list[str]
+    faces: np.ndarray
+    failures: list[tuple[str, str]]  # name, reason
+    resized: int  # how many had another size than the network's
+
+
+def read_batch(images: list[tuple[str, Path]], size: int) -> FaceBatch:
+    """Decode (name, path) images one after the other; an unreadable one becomes a failure with its reason."""
+    names, faces, failures, resized = [], [], [], 0
+    for name, path in images:
+        try:
+            face, was_resized = decode_image(path, size)
+        except ValueError as error:
+            failures.append((name, str(error)))
+            continue
+        names.append(name)
+        faces.append(face)
+        resized += was_resized
+    return FaceBatch(names, np.stack(faces) if faces else np.empty((0, size, size, 3), np.uint8), failures, resized)
+
+
+def face_batches(images: Iterable[tuple[str, Path]], batch_size: int, workers: int, size: int = 112) -> Iterator[FaceBatch]:
+    """Batches in the order of `images`, decoded by `workers` threads a few batches ahead (OpenCV releases the GIL).
+
+    At most workers + 1 batches are held at a time, whatever the number of images.
+    """
+    images = iter(images)
+    waiting: deque[Future[FaceBatch]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        while True:
+            while len(waiting) <= workers and (chunk := list(islice(images, batch_size))):
+                waiting.append(pool.submit(read_batch, chunk, size))
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+
+
+class Embedder:
+    """A backbone on a device. Call it with faces uint8 [B, size, size, 3] BGR -> raw embeddings float32 [B, D].
+
+    When the device has not enough memory for a batch, the batch is halved, and stays so. Raises WorkError if even a
+    single image does not fit.
+    """
+
+    def __init__(self, backbone: Backbone, device: torch.device) -> None:
+        self.preprocessing = backbone.preprocessing
+        self.device = device
+        self.model = backbone.model.to(device)
+        self.largest_batch: int | None = None  # set once a batch did not fit
+
+    def __call__(self, faces: np.ndarray) -> np.ndarray:
+        step = min(self.largest_batch or len(faces), len(faces))
+        done: list[np.ndarray] = []
+        while sum(map(len, done)) < len(faces):
+            start = sum(map(len, done))
+            try:
+                done.append(self._forward(faces[start : start + step]))
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                if step == 1:
+                    raise WorkError(f"not enough memory on {self.device} for a single image; free some, or use --force_cpu") from None
+                step = self.largest_batch = step // 2
+                torch.cuda.empty_cache()
+        return np.concatenate(done) if done else np.empty((0, 0), np.float32)
+
+    @torch.inference_mode()
+    def _forward(self, faces: np.ndarray) -> np.ndarray:
+        batch = torch.from_numpy(faces)
+        if self.device.type == "cuda":
+            batch = batch.pin_memory().to(self.device, non_blocking=True)  # the threads decode on while it travels
+        return self.model(to_input(batch, self.preprocessing)).float().cpu().numpy()
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error) or "can't allocate memory" in str(error)

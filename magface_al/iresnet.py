@@ -1,0 +1,94 @@
+"""iResNet, the backbone of MagFace and ArcFace, with MagFace's state-dict keys and numerics."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+BN_EPS = 2e-5  # MagFace models/iresnet.py; arcface_torch uses 1e-5, see set_bn_eps in checkpoint.py
+BN_MOMENTUM = 0.9  # as published: PyTorch reads it as "90 % of the new batch", so fine-tuning must freeze BatchNorm
+DROPOUT = 0.4
+
+BLOCKS_PER_STAGE = {
+    "iresnet18": (2, 2, 2, 2),
+    "iresnet34": (3, 4, 6, 3),
+    "iresnet50": (3, 4, 14, 3),
+    "iresnet100": (3, 13, 30, 3),
+    "iresnet_tiny": (1, 1, 1, 1),
+}
+WIDTHS = {"iresnet_tiny": (16, 32, 64, 96)}  # of the four stages; for demos and tests on a CPU
+EMBEDDING_SIZE = {"iresnet_tiny": 128}
+FULL_WIDTHS, FULL_EMBEDDING_SIZE = (64, 128, 256, 512), 512
+
+
+def _bn(channels: int, kind: type[nn.Module] = nn.BatchNorm2d) -> nn.Module:
+    return kind(channels, eps=BN_EPS, momentum=BN_MOMENTUM)
+
+
+class Block(nn.Module):
+    """BN, 3x3 conv, BN, PReLU, 3x3 conv (with the stride), BN, plus the shortcut; nothing after the sum."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = _bn(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = _bn(outputs)
+        self.prelu = nn.PReLU(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False)
+        self.bn3 = _bn(outputs)
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), _bn(outputs)) if stride > 1 else None
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H/stride, W/stride]."""
+        residual = self.bn3(self.conv2(self.prelu(self.bn2(self.conv1(self.bn1(x))))))
+        return residual + (x if self.downsample is None else self.downsample(x))
+
+
+class IResNet(nn.Module):
+    """float [B, 3, 112, 112] -> raw embedding [B, embedding_size], whose length (magnitude) MagFace trains as quality.
+
+    Source: MagFace models/iresnet.py @99bae614. Every stage starts with stride 2, dropout drops whole channels, and
+    the last BatchNorm is itself called `features` (see checkpoint.py for what that name breaks).
+    """
+
+    def __init__(self, blocks: tuple[int, ...], widths: tuple[int, ...], embedding_size: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, widths[0], 3, 1, 1, bias=False)
+        self.bn1 = _bn(widths[0])
+        self.prelu = nn.PReLU(widths[0])
+        inputs = (widths[0], *widths)
+        for stage, (count, width) in enumerate(zip(blocks, widths, strict=True)):
+            layers = [Block(inputs[stage], width, 2), *(Block(width, width, 1) for _ in range(count - 1))]
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
+        self.bn2 = _bn(widths[-1])
+        self.dropout = nn.Dropout2d(DROPOUT)
+        self.fc = nn.Linear(widths[-1] * 7 * 7, embedding_size)
+        self.features = _bn(embedding_size, nn.BatchNorm1d)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The raw embedding: trunk, then head."""
+        return self.head(self.trunk(x))
+
+    def trunk(self, x: torch.Tensor) -> torch.Tensor:
+        """float [B, 3, 112, 112] -> activations [B, C, 7, 7] before the embedding layer."""
+        x = self.prelu(self.bn1(self.conv1(x)))
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+
+    def head(self, activations: torch.Tensor) -> torch.Tensor:
+        """activations [B, C, 7, 7] -> raw embedding [B, embedding_size]."""
+        x = self.dropout(self.bn2(activations))
+        return self.features(self.fc(x.flatten(1)))
+
+
+HEAD_MODULES = ("bn2", "fc", "features")
+LAST_STAGE_MODULES = ("layer4", *HEAD_MODULES)
+
+
+def build_iresnet(arch: str) -> IResNet:
+    """An untrained iResNet, named as in BLOCKS_PER_STAGE."""
+    return IResNet(BLOCKS_PER_STAGE[arch], WIDTHS.get(arch, FULL_WIDTHS), EMBEDDING_SIZE.get(arch, FULL_EMBEDDING_SIZE))

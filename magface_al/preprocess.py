@@ -1,0 +1,82 @@
+"""From the bytes of an image file to the network's input: the one place that knows channel order and range."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The input convention a network was trained with; it belongs to the weights, not to a script.
+
+    channel_order is "BGR" or "RGB". The network sees (x / 255 - mean) / std, the same for the three channels.
+    size is the side of the square, aligned face in pixels.
+    """
+
+    channel_order: str
+    mean: float
+    std: float
+    size: int = 112
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON, for manifests and checkpoints."""
+        return asdict(self)
+
+    def name(self) -> str:
+        """The preset's name, or the values themselves when it is none of them."""
+        for name, preset in PRESETS.items():
+            if preset == self:
+                return name
+        return f"{self.channel_order} (x/255 - {self.mean:g}) / {self.std:g} at {self.size} px"
+
+
+# Sources: MagFace dataloader/dataloader.py and inference/gen_feat.py @99bae614 (cv2.imread, divided by 255, no colour
+# conversion); arcface_torch/dataset.py; AdaFace inference.py @c60eaa78; InsightFace's MXNet graphs (x - 127.5) * 0.0078125.
+PRESETS = {
+    "magface": Preprocessing("BGR", 0.0, 1.0),
+    "magface-rgb": Preprocessing("RGB", 0.0, 1.0),
+    "arcface": Preprocessing("RGB", 0.5, 0.5),
+    "adaface": Preprocessing("BGR", 0.5, 0.5),
+    "arcface-mxnet": Preprocessing("RGB", 127.5 / 255, 128 / 255),
+}
+
+
+def decode_image(path: str | Path, size: int = 112) -> tuple[np.ndarray, bool]:
+    """Read a face image as uint8 [size, size, 3] in BGR, as cv2.imread would (EXIF rotation applied, grey made BGR).
+
+    The second value says whether the image had another size and was resized, which is fine for an aligned face and
+    wrong for an unaligned photo. Raises ValueError with the reason when the file is no readable image.
+    """
+    import cv2  # imported here because it takes longer than all of --help
+
+    try:
+        data = np.fromfile(path, dtype=np.uint8)  # imread returns None on any failure, and cannot open some paths
+    except OSError as error:
+        raise ValueError(error.strerror or "cannot be read") from None
+    if data.size == 0:
+        raise ValueError("the file is empty")
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError("not an image that OpenCV can decode")
+    if image.shape[:2] == (size, size):
+        return image, False
+    shrinking = min(image.shape[:2]) > size
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR), True
+
+
+def to_input(faces: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
+    """uint8 [B, size, size, 3] BGR, on any device -> float32 [B, 3, size, size], channels_last, as the network expects."""
+    if preprocessing.channel_order == "RGB":
+        faces = faces.flip(-1)
+    planes = faces.permute(0, 3, 1, 2).float()  # the strides of NHWC are what channels_last wants: no copy
+    if preprocessing.mean == 0.0 and preprocessing.std == 1.0:
+        return planes.div_(255)
+    return planes.div_(255).sub_(preprocessing.mean).div_(preprocessing.std)

@@ -1,0 +1,33 @@
+"""Device, precision and seeds."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+
+from magface_al.errors import UserError
+
+
+def pick_device(choice: str, force_cpu: bool = False) -> torch.device:
+    """ "auto" (a GPU when there is one), "cpu", "cuda" or "cuda:N" -> device. Raises UserError for a GPU that is not there."""
+    if force_cpu or choice == "cpu":
+        return torch.device("cpu")
+    if choice == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if choice.split(":")[0] != "cuda":
+        raise UserError(f"--device {choice}: expected auto, cpu, cuda or cuda:N")
+    number = choice.partition(":")[2] or "0"
+    if not number.isdigit() or int(number) >= torch.cuda.device_count():
+        raise UserError(f"--device {choice}: {torch.cuda.device_count()} CUDA devices are visible; use --force_cpu, or check nvidia-smi")
+    return torch.device("cuda", int(number))
+
+
+def device_name(device: torch.device) -> str:
+    """For the screen and the manifest: the GPU's name, or "cpu (N threads)"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({torch.get_num_threads()} threads)"
+
+
+def mixed_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """bfloat16 autocast on a GPU, nothing on the CPU. bfloat16 has float32's range, so gradients need no scaling."""
+    return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
