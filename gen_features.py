@@ -27,11 +27,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     files = parser.add_argument_group("files")
     files.add_argument("--inf_list", type=Path, required=True, metavar="LIST", help="image list, one path a line")
-    files.add_argument("--feat_list", type=Path, required=True, metavar="OUT",
-                       help="feature store to write; the suffix .npy makes it binary, anything else text")
+    files.add_argument(
+        "--feat_list",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help="feature store to write; the suffix .npy makes it binary, anything else text",
+    )
     files.add_argument("--root", type=Path, default=Path(), help="folder that relative paths of the list start from")
-    files.add_argument("--allow_failures", action="store_true",
-                       help="end with exit code 0 although some images could not be read")
+    files.add_argument(
+        "--allow_failures", action="store_true", help="end with exit code 0 although some images could not be read"
+    )
     files.add_argument("--overwrite", action="store_true", help="begin anew instead of taking up an interrupted run")
     cli.add_checkpoint_options(parser)
     cli.add_device_options(parser, batch_size=128)
@@ -54,21 +60,37 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.read(args.checkpoint, backbone.describe())
     run.facts["device"] = device_name(device)
 
-    writer = FeatureWriter(args.feat_list, made_from(run, args.inf_list, backbone, args.root), resume=not args.overwrite)
+    writer = FeatureWriter(
+        args.feat_list, made_from(run, args.inf_list, backbone, args.root), resume=not args.overwrite
+    )
     if writer.consumed:
-        run.note(f"taking up an interrupted run after {writer.consumed} of {images.count} images; --overwrite begins anew")
-    resized = embed_all(images, Embedder(backbone, device), writer, args.batch_size, args.workers)
+        run.note(
+            f"taking up an interrupted run after {writer.consumed} of {images.count} images; --overwrite begins anew"
+        )
+    resized = embed_all(
+        images, Embedder(backbone.model, backbone.preprocessing, device), writer, args.batch_size, args.workers
+    )
     if writer.rows == 0:
-        raise WorkError(f"{args.inf_list}: none of its {images.count} images could be read; the reasons are in {writer.keep_failures()}")
+        raise WorkError(
+            f"{args.inf_list}: none of its {images.count} images could be read; the reasons are in {writer.keep_failures()}"
+        )
     magnitude = writer.magnitude_summary()
-    run.facts |= {"rows": writer.rows, "dimensions": writer.dimensions, "failed": writer.failed, "resized": resized,
-                  "magnitude": magnitude, **backbone.origin()}
+    run.facts |= {
+        "rows": writer.rows,
+        "dimensions": writer.dimensions,
+        "failed": writer.failed,
+        "resized": resized,
+        "magnitude": magnitude,
+        **backbone.origin(),
+    }
     writer.finish(run.as_dict())
 
     run.wrote(args.feat_list, f"{writer.rows} embeddings of {writer.dimensions} values")
     print("magnitude (quality): min {min:.2f}, median {median:.2f}, max {max:.2f}".format(**magnitude))
     if resized:
-        run.note(f"{resized} images were not {backbone.preprocessing.size} px squares and were resized; unaligned photos give poor embeddings")
+        run.note(
+            f"{resized} images were not {backbone.preprocessing.size} px squares and were resized; unaligned photos give poor embeddings"
+        )
     run.suggest(f"python build_hard_pairs.py --features_list {args.feat_list} --output_file pairs.json")
     if writer.failed:
         message = f"{writer.failed} of {images.count} images could not be read; listed in {writer.failures_path}, all others were written"
@@ -79,8 +101,12 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
 def made_from(run: Run, inf_list: Path, backbone: Backbone, root: Path) -> dict[str, Any]:
     """What an interrupted run must have in common with this one to be taken up."""
-    return {"list_sha256": run.inputs[str(inf_list)], "root": str(root), "weights_sha256": backbone.weights_sha256,
-            "preprocessing": backbone.preprocessing.to_dict()}
+    return {
+        "list_sha256": run.inputs[str(inf_list)],
+        "root": str(root),
+        "weights_sha256": backbone.weights_sha256,
+        "preprocessing": backbone.preprocessing.to_dict(),
+    }
 
 
 def embed_all(images: ImageList, embedder: Embedder, writer: FeatureWriter, batch_size: int, workers: int) -> int:

@@ -10,7 +10,9 @@ RESAMPLES = 500
 CONFIDENCE = 0.95
 
 
-def identity_resamples(identity1: Sequence[str], identity2: Sequence[str], seed: int, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
+def identity_resamples(
+    identity1: Sequence[str], identity2: Sequence[str], seed: int, resamples: int = RESAMPLES
+) -> Iterator[np.ndarray]:
     """Weights [N] float of the pairs in each bootstrap resample of the identities.
 
     identity1 and identity2 [N] are the people on the two sides. A resample draws as many people as there are, with
@@ -36,7 +38,9 @@ def interval(values: Sequence[float | None]) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def intervals(figures: Callable[[np.ndarray], dict[str, float | None]], weights: Iterator[np.ndarray]) -> dict[str, tuple[float, float] | None]:
+def intervals(
+    figures: Callable[[np.ndarray], dict[str, float | None]], weights: Iterator[np.ndarray]
+) -> dict[str, tuple[float, float] | None]:
     """The interval of every figure that `figures(weight)` returns, over the resamples."""
     drawn = [figures(weight) for weight in weights]
     return {name: interval([row[name] for row in drawn]) for name in drawn[0]}

@@ -57,8 +57,13 @@ class Backbone:
     def origin(self) -> dict[str, Any]:
         """What a feature store records about the weights and the input convention that made it."""
         return {
-            "checkpoint": {"file": self.path.name, "file_sha256": self.file_sha256, "weights_sha256": self.weights_sha256,
-                           "arch": self.arch, "family": self.family},
+            "checkpoint": {
+                "file": self.path.name,
+                "file_sha256": self.file_sha256,
+                "weights_sha256": self.weights_sha256,
+                "arch": self.arch,
+                "family": self.family,
+            },
             "preprocessing": self.preprocessing.to_dict(),
             "checkpoint_preprocessing": self.own_preprocessing.to_dict(),
         }
@@ -113,7 +118,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: truncated, or no PyTorch checkpoint ({reason}); copy or download it again") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: holds a {type(content).__name__}, expected a dictionary of tensors or one with a state_dict")
+        raise UserError(
+            f"{path}: holds a {type(content).__name__}, expected a dictionary of tensors or one with a state_dict"
+        )
     return content
 
 
@@ -132,7 +139,9 @@ def _state_dict(path: Path, content: dict[str, Any]) -> dict[str, torch.Tensor]:
             break
     state = {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}
     if not state:
-        raise UserError(f"{path}: no tensors in it (keys: {', '.join(map(str, list(content)[:5]))}), expected a state_dict")
+        raise UserError(
+            f"{path}: no tensors in it (keys: {', '.join(map(str, list(content)[:5]))}), expected a state_dict"
+        )
     return state
 
 
@@ -142,12 +151,19 @@ def _identify(path: Path, state: State) -> tuple[str, str]:
     Convolutions alone are compared because they tell architectures apart and no classifier has any. Half of them must
     agree; what is then still missing is reported tensor by tensor.
     """
+
     def agreement(arch: str, prefix: str) -> float:
         wanted = {key: shape for key, shape in backbone_shapes(arch).items() if len(shape) == 4}
-        found = {key[len(prefix) :]: tuple(value.shape) for key, value in state.items() if key.startswith(prefix) and value.ndim == 4}
+        found = {
+            key[len(prefix) :]: tuple(value.shape)
+            for key, value in state.items()
+            if key.startswith(prefix) and value.ndim == 4
+        }
         return len(wanted.items() & found.items()) / len(wanted.keys() | found.keys())
 
-    best = max(((arch, prefix) for arch in ARCHITECTURES for prefix in PREFIXES), key=lambda candidate: agreement(*candidate))
+    best = max(
+        ((arch, prefix) for arch in ARCHITECTURES for prefix in PREFIXES), key=lambda candidate: agreement(*candidate)
+    )
     if agreement(*best) < 0.5:
         raise UserError(
             f"{path}: {len(state)} tensors of no known architecture (first: {', '.join(list(state)[:3])}), "
@@ -172,14 +188,22 @@ def _backbone_weights(path: Path, state: State, arch: str, prefix: str, wanted: 
     rooms = {key.split(".")[0] for key in wanted}
     problems = {
         "missing": [key for key in wanted if key not in found],
-        "mis-shaped": [f"{key} is {list(found[key].shape)} instead of {list(value.shape)}"
-                       for key, value in wanted.items() if key in found and key not in weights],
+        "mis-shaped": [
+            f"{key} is {list(found[key].shape)} instead of {list(value.shape)}"
+            for key, value in wanted.items()
+            if key in found and key not in weights
+        ],
         "unexpected": [key for key in found if key not in wanted and key.split(".")[0] in rooms],
     }
     if any(problems.values()):
-        listed = [f"{len(keys)} {title} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
-                  for title, keys in problems.items() if keys]
-        raise UserError(f"{path}: loaded {len(weights)}/{len(wanted)} tensors of {arch}: {', '.join(listed)}; expected all of them")
+        listed = [
+            f"{len(keys)} {title} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+            for title, keys in problems.items()
+            if keys
+        ]
+        raise UserError(
+            f"{path}: loaded {len(weights)}/{len(wanted)} tensors of {arch}: {', '.join(listed)}; expected all of them"
+        )
     return weights
 
 
@@ -214,8 +238,17 @@ def fingerprint(state: State) -> str:
     return digest.hexdigest()
 
 
-def save_backbone(path: Path, model: nn.Module, *, arch: str, preprocessing: Preprocessing, family: str = "magface",
-                  epoch: int = 0, manifest: dict[str, Any] | None = None, **extra: Any) -> None:
+def save_backbone(
+    path: Path,
+    model: nn.Module,
+    *,
+    arch: str,
+    preprocessing: Preprocessing,
+    family: str = "magface",
+    epoch: int = 0,
+    manifest: dict[str, Any] | None = None,
+    **extra: Any,
+) -> None:
     """Write a checkpoint that MagFace's own tools load (`features.module.` keys), with our manifest beside it.
 
     family decides the BatchNorm eps on loading; extra entries (an optimizer's state, say) are stored as they are.

@@ -30,13 +30,27 @@ def add_checkpoint_options(parser: argparse.ArgumentParser, *, required: bool = 
     """--checkpoint (aliases --model, --resume), --arch, --preprocessing."""
     group = parser.add_argument_group("model")
     group.add_argument(
-        "--checkpoint", "--model", "--resume", dest="checkpoint", type=Path, required=required, metavar="CKPT",
+        "--checkpoint",
+        "--model",
+        "--resume",
+        dest="checkpoint",
+        type=Path,
+        required=required,
+        metavar="CKPT",
         help="weights: a MagFace, insightface arcface_torch, MobileFaceNet or magface-al file (.pth)",
     )
-    group.add_argument("--arch", choices=["auto", *ARCHITECTURES], default="auto",
-                       help="backbone; auto reads it from the weights, a name also checks it")
-    group.add_argument("--preprocessing", choices=["auto", *preprocess.PRESETS], default="auto",
-                       help="channel order and range of the network's input; auto is what the checkpoint records")
+    group.add_argument(
+        "--arch",
+        choices=["auto", *ARCHITECTURES],
+        default="auto",
+        help="backbone; auto reads it from the weights, a name also checks it",
+    )
+    group.add_argument(
+        "--preprocessing",
+        choices=["auto", *preprocess.PRESETS],
+        default="auto",
+        help="channel order and range of the network's input; auto is what the checkpoint records",
+    )
 
 
 def add_device_options(parser: argparse.ArgumentParser, *, batch_size: int, workers: int = 4) -> None:
@@ -117,7 +131,9 @@ def _exit_code(work: Callable[[], None], script: str, report: Run) -> int:
     except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
         return _complain(script, f"{error.filename}: {error.strerror}", 2)
     except OSError as error:
-        return _complain(script, f"{error.filename or 'output'}: {error.strerror}; files written before stay as they were", 1)
+        return _complain(
+            script, f"{error.filename or 'output'}: {error.strerror}; files written before stay as they were", 1
+        )
     except KeyboardInterrupt:
         return _complain(script, "interrupted", 130)
     report.finish(exit_code=0)

@@ -47,7 +47,10 @@ class FeatureWriter:
             return self._fresh_state()
         state = read_json(self._state_path)
         parts = [_part(final) for final in [*self._finals, self._magnitudes_path]]
-        whole = all(part.exists() and part.stat().st_size >= length for part, length in zip(parts, state["lengths"], strict=True))
+        whole = all(
+            part.exists() and part.stat().st_size >= length
+            for part, length in zip(parts, state["lengths"], strict=True)
+        )
         return state if whole and state["made_from"] == self.made_from else self._fresh_state()
 
     def append(self, names: Sequence[str], embeddings: np.ndarray, failures: Sequence[tuple[str, str]]) -> None:
@@ -82,7 +85,9 @@ class FeatureWriter:
     def magnitude_summary(self) -> dict[str, float]:
         """min, median and max of the magnitudes of all rows, those of an earlier, interrupted run included."""
         values = np.fromfile(_part(self._magnitudes_path), "<f4")
-        return {name: round(float(of(values)), 4) for name, of in (("min", np.min), ("median", np.median), ("max", np.max))}
+        return {
+            name: round(float(of(values)), 4) for name, of in (("min", np.min), ("median", np.median), ("max", np.max))
+        }
 
     def keep_failures(self) -> Path:
         """Put the list of unreadable images in place although there is no store to write. Returns its path."""

@@ -18,7 +18,7 @@ import numpy as np
 from magface_al.errors import UserError
 from magface_al.files import read_json
 from magface_al.fixed_text import parse_fixed
-from magface_al.preprocess import PRESETS, Preprocessing
+from magface_al.preprocess import Preprocessing
 
 ROWS_AT_ONCE = 64  # of text: few enough that the arrays stay in the processor's cache
 
@@ -36,6 +36,10 @@ class FeatureStore:
     def unit(self) -> np.ndarray:
         """The embeddings scaled to length 1, float32 [N, D]; a zero row stays zero."""
         return unit(self.embeddings)
+
+    def root(self) -> str:
+        """The folder that relative names start from, as --root of the run that made the store ("." if unknown)."""
+        return self.manifest["arguments"]["root"] if self.manifest else "."
 
 
 def unit(embeddings: np.ndarray) -> np.ndarray:
@@ -84,14 +88,18 @@ def read_features(path: Path, *, skip_bad_lines: bool = False) -> FeatureStore:
 def _read_binary(path: Path, manifest: dict[str, Any] | None) -> tuple[list[str], np.ndarray]:
     if manifest is None or not paths_path(path).exists():
         absent = manifest_path(path) if manifest is None else paths_path(path)
-        raise UserError(f"{path}: {absent.name} is missing beside it, so the store is incomplete; run gen_features.py again")
+        raise UserError(
+            f"{path}: {absent.name} is missing beside it, so the store is incomplete; run gen_features.py again"
+        )
     try:
         embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise UserError(f"{path}: not a .npy array of numbers ({error})") from None
     names = paths_path(path).read_text(encoding="utf-8").splitlines()
     if embeddings.ndim != 2 or len(names) != len(embeddings):
-        raise UserError(f"{path}: shape {embeddings.shape} against {len(names)} paths in {paths_path(path).name}, expected one row a path")
+        raise UserError(
+            f"{path}: shape {embeddings.shape} against {len(names)} paths in {paths_path(path).name}, expected one row a path"
+        )
     return names, embeddings
 
 
@@ -110,8 +118,9 @@ def _read_text(path: Path, skip_bad_lines: bool) -> tuple[list[str], np.ndarray,
     return names, np.concatenate(blocks) if blocks else np.empty((0, 0), np.float32), skipped
 
 
-def _read_lines(path: Path, lines: list[tuple[int, bytes]], dimensions: int | None,
-                skip_bad_lines: bool) -> tuple[list[str], np.ndarray, int]:
+def _read_lines(
+    path: Path, lines: list[tuple[int, bytes]], dimensions: int | None, skip_bad_lines: bool
+) -> tuple[list[str], np.ndarray, int]:
     """A few lines at a time: all at once where our own writer's fixed width shows, otherwise line by line."""
     split = [(number, *line.rstrip(b"\r\n").partition(b" ")) for number, line in lines if line.strip()]
     fast = _parse_block([values for _, _, _, values in split], dimensions)
@@ -170,25 +179,26 @@ def _reject_non_finite(path: Path, embeddings: np.ndarray, block: int = 65536) -
     for start in range(0, len(embeddings), block):
         bad = ~np.isfinite(embeddings[start : start + block]).all(axis=1)
         if bad.any():
-            raise UserError(f"{path}: row {start + int(np.argmax(bad))}: a value is inf or nan, expected finite numbers")
+            raise UserError(
+                f"{path}: row {start + int(np.argmax(bad))}: a value is inf or nan, expected finite numbers"
+            )
 
 
-def check_origin(store: FeatureStore, checkpoint: Path, weights_sha256: str, preprocessing: Preprocessing) -> None:
-    """Refuse a store that another checkpoint or another input convention made. Raises UserError.
+def check_origin(store: FeatureStore, weights_sha256: str, preprocessing: Preprocessing, checkpoint: Path) -> None:
+    """Refuse a store that other weights or another input convention made. Raises UserError.
 
     A store without a manifest (MagFace's own tool wrote it) cannot be checked and passes.
     """
     if store.manifest is None:
         return
-    made_by = store.manifest["checkpoint"]
+    made_by, recorded = store.manifest["checkpoint"], Preprocessing(**store.manifest["preprocessing"])
     if made_by["weights_sha256"] != weights_sha256:
         raise UserError(
-            f"{store.path}: made with other weights ({made_by['file']}, {made_by['weights_sha256'][:12]}) than {checkpoint} "
-            f"({weights_sha256[:12]}); run gen_features.py with this checkpoint, or name the store's own"
+            f"{store.path}: made with other weights ({made_by['file']}, {made_by['weights_sha256'][:12]}), expected those of "
+            f"{checkpoint} ({weights_sha256[:12]}); run gen_features.py with this checkpoint"
         )
-    recorded = Preprocessing(**store.manifest["preprocessing"])
     if recorded != preprocessing:
         raise UserError(
             f"{store.path}: its images were read as {recorded.name()}, expected {preprocessing.name()} as for {checkpoint}; "
-            f"run gen_features.py again, or give --preprocessing {recorded.name() if recorded in PRESETS.values() else 'auto'}"
+            "run gen_features.py again, or give the --preprocessing it was made with"
         )

@@ -67,7 +67,7 @@ def parse_fixed(text: bytes) -> np.ndarray | None:
 
 
 def _sign(characters: np.ndarray) -> np.ndarray:
-    """"+" -> 1, "-" -> -1, anything else -> 0."""
+    """ "+" -> 1, "-" -> -1, anything else -> 0."""
     return (characters == ord("+")).astype(np.int8) - (characters == ord("-"))
 
 

@@ -54,7 +54,9 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def confusion(similarity: np.ndarray, same: np.ndarray, threshold: float, weight: np.ndarray | None = None) -> Confusion:
+def confusion(
+    similarity: np.ndarray, same: np.ndarray, threshold: float, weight: np.ndarray | None = None
+) -> Confusion:
     """similarity [N] float in [-1, 1], same [N] bool, weight [N] (see Ranking). AT the threshold is called different."""
     called_same = similarity > threshold
     cells = (called_same & same, ~called_same & ~same, called_same & ~same, ~called_same & same)

@@ -18,6 +18,7 @@ import numpy as np
 
 from magface_al.errors import UserError
 from magface_al.files import read_json, write_json
+from magface_al.identities import connected_components
 
 SAME, DIFFERENT = 1, 0
 
@@ -49,15 +50,17 @@ class PairFile:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def locate(self, image: str) -> Path:
-        """The image's place on disk: relative to the JSON's folder first, then to the working directory."""
-        beside = self.path.parent / image
-        return beside if beside.exists() else Path(image)
+        """The image's place on disk: relative to the JSON's folder, to its "root" key, or to the working directory."""
+        places = [self.path.parent / image, Path(str(self.extra.get("root", ""))) / image]
+        return next((place for place in places if place.exists()), Path(image))
 
     def labelled(self) -> PairFile:
         """The pairs that somebody has answered. Raises UserError if there are none."""
         kept = [pair for pair in self.pairs if pair.label is not None]
         if not kept:
-            raise UserError(f"{self.path}: none of its {len(self.pairs)} pairs has a label, expected 1 or 0; label them first")
+            raise UserError(
+                f"{self.path}: none of its {len(self.pairs)} pairs has a label, expected 1 or 0; label them first"
+            )
         return replace(self, pairs=kept)
 
     def labels(self) -> np.ndarray:
@@ -75,7 +78,9 @@ def read_pairs(path: Path) -> PairFile:
     if isinstance(content, list):
         content = {"pairs": content}
     if not isinstance(content, dict) or not isinstance(content.get("pairs"), list):
-        raise UserError(f'{path}: key "pairs" is missing or not a list, expected {{"pairs": [...]}} or a bare list of pairs')
+        raise UserError(
+            f'{path}: key "pairs" is missing or not a list, expected {{"pairs": [...]}} or a bare list of pairs'
+        )
     pairs = [_read_pair(path, index, entry) for index, entry in enumerate(content["pairs"])]
     if not pairs:
         raise UserError(f"{path}: the list of pairs is empty")
@@ -92,7 +97,9 @@ def _read_pair(path: Path, index: int, entry: Any) -> Pair:
     label = entry.get("label")
     if "label" not in entry or not (label is None or (type(label) in (int, float, bool) and label in (0, 1))):
         found = repr(label) if "label" in entry else "missing"
-        raise UserError(f'{path}: pair {index}: key "label" is {found}, expected 1 (same), 0 (different) or null (not yet answered)')
+        raise UserError(
+            f'{path}: pair {index}: key "label" is {found}, expected 1 (same), 0 (different) or null (not yet answered)'
+        )
     extra = {key: value for key, value in entry.items() if key not in ("image1", "image2", "label")}
     return Pair(entry["image1"], entry["image2"], None if label is None else int(label), extra)
 
@@ -102,17 +109,14 @@ def write_pairs(path: Path, pairs: Iterable[Pair], **extra: Any) -> None:
     write_json(path, {"pairs": [pair.to_dict() for pair in pairs], **extra})
 
 
-def parent_folder(image: str) -> str:
-    """The identity that an image's path implies: the name of its folder ("" for a bare file name)."""
-    return Path(image).parent.name
-
-
 def image_identities(pairs: Sequence[Pair]) -> dict[str, str]:
     """Image -> identity: the pairs' identity1/identity2 where given, otherwise what the answers imply.
 
     Images without a given identity that are joined by "same" answers (directly or through others) get one identity.
     """
-    known = {name: str(pair.extra[key]) for pair in pairs for name, key in _named(pair) if pair.extra.get(key) is not None}
+    known = {
+        name: str(pair.extra[key]) for pair in pairs for name, key in _named(pair) if pair.extra.get(key) is not None
+    }
     same = [(pair.image1, pair.image2) for pair in pairs if pair.label == SAME]
     groups = connected_components([name for pair in pairs for name, _ in _named(pair)], same)
     return {name: known.get(name, f"group of {group}") for name, group in groups.items()}
@@ -120,21 +124,6 @@ def image_identities(pairs: Sequence[Pair]) -> dict[str, str]:
 
 def _named(pair: Pair) -> tuple[tuple[str, str], tuple[str, str]]:
     return (pair.image1, "identity1"), (pair.image2, "identity2")
-
-
-def connected_components(items: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Union-find: item -> a member that stands for its component, the same for all that the edges connect."""
-    parent = {item: item for item in items}
-
-    def root(item: str) -> str:
-        while parent[item] != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
-
-    for a, b in edges:
-        parent[root(a)] = root(b)
-    return {item: root(item) for item in parent}
 
 
 def contradictions(pairs: Sequence[Pair]) -> list[Pair]:
@@ -147,5 +136,9 @@ def contradictions(pairs: Sequence[Pair]) -> list[Pair]:
 def describe(pairs: Sequence[Pair]) -> str:
     """Counts for the screen: "200 pairs (100 same, 100 different)"."""
     count = Counter(pair.label for pair in pairs)
-    parts = [f"{count[label]} {word}" for label, word in ((SAME, "same"), (DIFFERENT, "different"), (None, "unanswered")) if count[label]]
+    parts = [
+        f"{count[label]} {word}"
+        for label, word in ((SAME, "same"), (DIFFERENT, "different"), (None, "unanswered"))
+        if count[label]
+    ]
     return f"{len(pairs)} pairs ({', '.join(parts)})"

@@ -19,7 +19,9 @@ def pick_device(choice: str, force_cpu: bool = False) -> torch.device:
         raise UserError(f"--device {choice}: expected auto, cpu, cuda or cuda:N")
     number = choice.partition(":")[2] or "0"
     if not number.isdigit() or int(number) >= torch.cuda.device_count():
-        raise UserError(f"--device {choice}: {torch.cuda.device_count()} CUDA devices are visible; use --force_cpu, or check nvidia-smi")
+        raise UserError(
+            f"--device {choice}: {torch.cuda.device_count()} CUDA devices are visible; use --force_cpu, or check nvidia-smi"
+        )
     return torch.device("cuda", int(number))
 
 

@@ -1,0 +1,111 @@
+"""Adapt a real model to a bad camera with at most 500 answers, and measure people it never saw.
+
+LFW faces are degraded by a seeded "bad camera". 300 people are there to learn from, 300 others are held out. The model
+is fine-tuned by finetune_on_feedback.py on answered pairs of the first group alone. The table gives the all-pairs equal
+error rate (EER) of the held-out people on the bad camera and on their clean photos, with 95 % intervals of the change
+over people (paired bootstrap), for the default recipe and for the documented one.
+
+example  python benchmarks/real_domain_shift.py --data ../shared/data --work_dir /tmp/shift
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+from magface_al import bootstrap, cli, mining  # noqa: E402
+from magface_al.checkpoint import load_backbone  # noqa: E402
+from magface_al.embed import Embedder, face_batches  # noqa: E402
+from magface_al.features import unit  # noqa: E402
+from magface_al.files import write_json  # noqa: E402
+from magface_al.metrics import Ranking, eer  # noqa: E402
+from magface_al.pairs import DIFFERENT, SAME, Pair, write_pairs  # noqa: E402
+
+LEARN, HELD_OUT, MOST_IMAGES, LEAST_IMAGES = 300, 300, 6, 4
+RECIPES = {
+    "default": ["--epochs", "8", "--batch_size", "32"],
+    "documented": ["--loss", "contrastive", "--margin", "0.4", "--lr", "0.00001", "--batch_size", "32", "--epochs", "5",
+                   "--batch_norm", "train", "--no_augment"],
+}  # fmt: skip
+
+
+def bad_camera(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """uint8 [112, 112, 3] -> small, grey, dim, noisy and compressed, at the same size."""
+    side = int(rng.integers(22, 34))
+    small = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(cv2.resize(small, (112, 112), interpolation=cv2.INTER_CUBIC), cv2.COLOR_BGR2GRAY)
+    dim = grey * rng.uniform(0.45, 0.8) + rng.normal(0, 6, grey.shape)
+    image = cv2.cvtColor(np.clip(dim, 0, 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 60))])
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
+def choose_people(images: Path, seed: int) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """(learn, held out): person -> up to six photos, of people with at least four."""
+    rng = np.random.default_rng(seed)
+    people = {folder.name: sorted(folder.glob("*.jpg")) for folder in sorted(images.iterdir())}
+    names = [name for name, photos in people.items() if len(photos) >= LEAST_IMAGES]
+    names = [names[k] for k in rng.permutation(len(names))]
+    chosen = [{name: people[name][:MOST_IMAGES] for name in part} for part in (names[:LEARN], names[LEARN : LEARN + HELD_OUT])]
+    return chosen[0], chosen[1]
+
+
+def degrade(people: dict[str, list[Path]], folder: Path, seed: int) -> dict[str, list[Path]]:
+    """Write each photo as the bad camera sees it; the same photo is always degraded in the same way."""
+    shifted: dict[str, list[Path]] = {}
+    for name, photos in people.items():
+        for photo in photos:
+            target = folder / name / photo.with_suffix(".png").name
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                rng = np.random.default_rng([seed, *photo.name.encode()])
+                cv2.imwrite(str(target), bad_camera(cv2.imread(str(photo)), rng))
+            shifted.setdefault(name, []).append(target)
+    return shifted
+
+
+def embed(checkpoint: Path, people: dict[str, list[Path]]) -> tuple[np.ndarray, np.ndarray]:
+    """(raw embeddings float32 [N, D], person index [N]) of all photos."""
+    backbone = load_backbone(checkpoint)
+    embedder = Embedder(backbone.model, backbone.preprocessing, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    photos = [(str(photo), photo) for shots in people.values() for photo in shots]
+    rows = [embedder(batch.faces) for batch in face_batches(photos, 128, 2)]
+    return np.concatenate(rows), np.repeat(np.arange(len(people)), [len(shots) for shots in people.values()])
+
+
+def answers(people: dict[str, list[Path]], checkpoint: Path, count: int, choice: str, seed: int) -> list[Pair]:
+    """`count` answered pairs, half same and half different; "hard" takes those the start model finds hardest."""
+    photos = [photo for shots in people.values() for photo in shots]
+    embeddings, person = embed(checkpoint, people)
+    candidates = {"random": 1, "hard": 6}[choice]
+    rng = np.random.default_rng(seed)
+    mined = mining.sampled(unit(embeddings), person, count // 2, count // 2, candidates, rng)
+    return [Pair(str(photos[i]), str(photos[j]), label, {"identity1": photos[i].parent.name, "identity2": photos[j].parent.name})
+            for label, (pairs, _) in zip((SAME, DIFFERENT), mined, strict=True) for i, j in pairs.tolist()]  # fmt: skip
+
+
+class AllPairs:
+    """All pairs of the held-out photos, for EERs under the same bootstrap resamples of the people."""
+
+    def __init__(self, person: np.ndarray) -> None:
+        self.i, self.j = np.triu_indices(len(person), 1)
+        self.sides = person[self.i], person[self.j]
+
+    def eers(self, embeddings: np.ndarray, resamples: int) -> np.ndarray:
+        """[1 + resamples]: the EER itself, then of each resample, in percent."""
+        directions = unit(embeddings)
+        ranking = Ranking((directions @ directions.T)[self.i, self.j], self.sides[0] == self.sides[1])
+        weights = bootstrap.identity_resamples(*self.sides, seed=0, resamples=resamples)
+        return 100 * np.array([eer(*ranking.roc(weight)) for weight in (None, *weights)], dtype=float)

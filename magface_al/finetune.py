@@ -1,0 +1,254 @@
+"""Fine-tuning on answered pairs: the data, one step, one epoch. The epochs themselves are in finetune_on_feedback.py.
+
+BatchNorm and dropout stay in inference mode unless a recipe says otherwise: the iResNets carry BatchNorm momentum 0.9,
+so one training-mode step replaces 90 % of the running statistics, and dropout 0.4 in front of the embedding layer.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from magface_al import losses
+from magface_al.backbones import trainable_modules
+from magface_al.embed import CPU_BATCH, Embedder
+from magface_al.errors import WorkError
+from magface_al.features import unit
+from magface_al.metrics import Figures
+from magface_al.pairs import SAME, Pair, image_identities
+from magface_al.preprocess import Preprocessing, to_input
+from magface_al.runtime import mixed_precision
+
+LOSSES = ("adaptive", "logistic", "cosine", "contrastive")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train; the defaults are what won in benchmarks/real_domain_shift.py."""
+
+    loss: str = "adaptive"
+    margin: float = 0.4  # contrastive: a Euclidean distance; cosine: a cosine
+    threshold: float = 0.4  # logistic and adaptive: the cosine at which decisions are taken
+    lr: float = 1e-4
+    epochs: int = 10
+    batch_size: int = 16
+    trainable: str = "all"
+    batch_norm: str = "frozen"
+    in_batch: float = 1.0  # weight of the softmax over the batch (adaptive)
+    distill: float = 1.0  # weight of the pull to the original embeddings (adaptive)
+    weight_decay: float = 0.0
+    warmup: float = 0.1  # share of all steps over which the learning rate rises
+    clip: float = 1.0  # largest norm of the gradient
+    ema: float = 0.0  # decay of the averaged weights that are validated and kept; 0: the weights themselves
+    augment: bool = True
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class AnsweredPairs:
+    """Pairs as indices into their images uint8 [M, size, size, 3] BGR, which are held in memory (38 kB each).
+
+    names [M]; first, second int64 [N]; same bool [N]; groups int64 [M], equal where two images are known to show one
+    person; pairs [N] as they stand in the file.
+    """
+
+    names: list[str]
+    faces: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    same: np.ndarray
+    groups: np.ndarray
+    pairs: Sequence[Pair]
+
+    def similarities(self, embeddings: np.ndarray) -> np.ndarray:
+        """Raw embeddings [M, D] of the images -> cosine of each pair, float32 [N]."""
+        directions = unit(embeddings)
+        return np.einsum("nd,nd->n", directions[self.first], directions[self.second])
+
+
+def index_pairs(pairs: Sequence[Pair], faces: dict[str, np.ndarray]) -> AnsweredPairs:
+    """Index pairs, all of whose images must be in `faces` (name -> uint8 [size, size, 3])."""
+    names = list(dict.fromkeys(name for pair in pairs for name in (pair.image1, pair.image2)))
+    row = {name: k for k, name in enumerate(names)}
+    identity = image_identities(pairs)
+    return AnsweredPairs(
+        names=names,
+        faces=np.stack([faces[name] for name in names]),
+        first=np.array([row[pair.image1] for pair in pairs]),
+        second=np.array([row[pair.image2] for pair in pairs]),
+        same=np.array([pair.label == SAME for pair in pairs]),
+        groups=np.unique([identity[name] for name in names], return_inverse=True)[1],
+        pairs=pairs,
+    )
+
+
+def balanced_batches(same: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Indices of one epoch, half of each batch same and half different where both exist; the rarer kind is repeated."""
+    kinds = [rng.permutation(kind) for kind in (np.flatnonzero(same), np.flatnonzero(~same)) if len(kind)]
+    longest = max(map(len, kinds))
+    repeated = [
+        np.concatenate([rng.permutation(kind) for _ in range(-(-longest // len(kind)))])[:longest] for kind in kinds
+    ]
+    mixed = np.stack(repeated, 1).reshape(-1)  # same, different, same, different, ...
+    for start in range(0, len(mixed), batch_size):
+        yield mixed[start : start + batch_size]
+
+
+def mirrored_at_random(faces: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """uint8 [B, H, W, 3] -> the same with every second face, at random, mirrored."""
+    flip = torch.as_tensor(rng.random(len(faces)) < 0.5, device=faces.device)
+    return torch.where(flip[:, None, None, None], faces.flip(2), faces)
+
+
+class FineTuner:
+    """A backbone in training on a device, its optimizer, and the original embeddings that it is tied to.
+
+    teacher float [M, D]: the raw embeddings of data.faces before training.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        preprocessing: Preprocessing,
+        data: AnsweredPairs,
+        teacher: np.ndarray,
+        recipe: Recipe,
+        device: torch.device,
+    ) -> None:
+        self.recipe, self.data, self.device, self.preprocessing = recipe, data, device, preprocessing
+        self.model = model.to(device)
+        self.model.requires_grad_(False)
+        for part in trainable_modules(self.model, recipe.trainable):
+            part.requires_grad_(True)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
+        self.averaged = copy.deepcopy(self.model) if recipe.ema else self.model  # what is validated and kept
+        self.teacher = torch.as_tensor(teacher, device=device)
+        self.groups = torch.as_tensor(data.groups, device=device)
+        self.activations = self._trunk() if recipe.trainable == "head" else None
+        self.step = 0
+        self.steps = recipe.epochs * math.ceil(2 * max(data.same.sum(), (~data.same).sum()) / recipe.batch_size)
+
+    @torch.inference_mode()
+    def _trunk(self) -> torch.Tensor:
+        """The frozen trunk's activations float32 [M, C, 7, 7] of every image, computed once."""
+        blocks = torch.from_numpy(self.data.faces).split(CPU_BATCH)
+        return torch.cat(
+            [self.model.trunk(to_input(faces.to(self.device), self.preprocessing)) for faces in blocks]
+        ).clone()
+
+    def epoch(self, number: int) -> Iterator[float]:
+        """Train epoch `number` (from 1), yielding the loss of each step. Raises WorkError when a loss is not finite.
+
+        The order and the mirroring depend on the seed and the epoch alone, so a resumed run repeats them exactly.
+        """
+        rng = np.random.default_rng([self.recipe.seed, number])
+        torch.manual_seed(self.recipe.seed + number)  # only dropout draws from it, and only with batch_norm="train"
+        self.model.train(self.recipe.batch_norm == "train")
+        self.step = (number - 1) * (self.steps // self.recipe.epochs)
+        for batch in balanced_batches(self.data.same, self.recipe.batch_size, rng):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.recipe.lr * schedule(self.step, self.steps, self.recipe.warmup)
+            loss = self.loss(batch, rng)
+            if not torch.isfinite(loss):
+                raise WorkError(
+                    f"the loss is {loss.item()} in epoch {number}, step {self.step}; the epochs before are kept; try a lower --lr"
+                )
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
+            self.optimizer.step()
+            self._average()
+            self.step += 1
+            yield float(loss.detach())
+        self.model.eval()
+
+    def loss(self, batch: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+        """The loss of the pairs `batch`, int64 [B]; both images of every pair go through the network at once."""
+        rows = torch.from_numpy(np.concatenate([self.data.first[batch], self.data.second[batch]]))
+        raw = self._embed(rows, rng)
+        directions = nn.functional.normalize(raw)
+        first, second = directions[: len(batch)], directions[len(batch) :]
+        same = torch.as_tensor(self.data.same[batch], device=self.device)
+        recipe = self.recipe
+        if recipe.loss == "contrastive":
+            return losses.contrastive_euclidean(first, second, same, recipe.margin)
+        if recipe.loss == "cosine":
+            return losses.contrastive_cosine(first, second, same, recipe.margin)
+        loss = losses.logistic(first, second, same, recipe.threshold)
+        if recipe.loss == "adaptive":
+            rows = rows.to(self.device)
+            loss = loss + recipe.in_batch * losses.in_batch(directions, self.groups[rows])
+            loss = loss + recipe.distill * losses.distillation(raw, self.teacher[rows])
+        return loss
+
+    def _embed(self, rows: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        """Raw embeddings float32 [B, D] of the images `rows`, with gradients."""
+        if self.activations is not None:
+            return self.model.head(self.activations[rows.to(self.device)])
+        faces = torch.from_numpy(self.data.faces)[rows].to(self.device)
+        if self.recipe.augment:
+            faces = mirrored_at_random(faces, rng)
+        with mixed_precision(self.device):
+            return self.model(to_input(faces, self.preprocessing)).float()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on; the random order follows from the seed."""
+        return {
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Exponential moving average of the weights, and of the buffers as they are."""
+        if self.averaged is self.model:
+            return
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))  # the first steps soon forget the start
+        for mean, value in zip(self.averaged.state_dict().values(), self.model.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+
+def schedule(step: int, steps: int, warmup: float) -> float:
+    """The learning rate's factor: rising linearly over the warm-up share of all steps, then half a cosine down to 0."""
+    rising = max(1, round(steps * warmup))
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+def validate(embedder: Embedder, pairs: AnsweredPairs, threshold: float) -> dict[str, float | None]:
+    """val_auc, val_eer, val_accuracy (at the threshold) of the validation pairs."""
+    figures = Figures(pairs.similarities(embedder(pairs.faces)), pairs.same, threshold)()
+    return {f"val_{name}": figures[name] for name in ("auc", "eer", "accuracy")}
+
+
+def doubtful_answers(pairs: AnsweredPairs, embeddings: np.ndarray, threshold: float, most: int = 50) -> list[Pair]:
+    """The answers that a model contradicts most, worst first: wrong answers are expected, and stand out here.
+
+    embeddings float [M, D]: the model's raw embeddings of pairs.faces.
+    """
+    similarity = pairs.similarities(embeddings)
+    doubt = np.where(pairs.same, threshold - similarity, similarity - threshold)
+    worst = [row for row in np.argsort(-doubt, kind="stable")[:most] if doubt[row] > 0]
+    return [
+        replace(pairs.pairs[row], extra={**pairs.pairs[row].extra, "similarity": round(float(similarity[row]), 6)})
+        for row in worst
+    ]
