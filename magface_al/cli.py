@@ -6,10 +6,14 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from magface_al import preprocess
 from magface_al.errors import UserError, WorkError
 from magface_al.manifest import Run
+
+if TYPE_CHECKING:
+    from magface_al.scoring import ModelChoice
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -60,6 +64,14 @@ def add_device_options(parser: argparse.ArgumentParser, *, batch_size: int, work
     group.add_argument("--force_cpu", action="store_true", help="the same as --device cpu")
     group.add_argument("--batch_size", type=positive_int, default=batch_size, help="images (or pairs) a step")
     group.add_argument("--workers", type=positive_int, default=workers, help="threads that decode images")
+
+
+def model_choice(args: argparse.Namespace) -> ModelChoice:
+    """The flags of add_checkpoint_options and add_device_options as one value."""
+    from magface_al.scoring import ModelChoice
+
+    device = "cpu" if args.force_cpu else args.device
+    return ModelChoice(args.checkpoint, args.arch, args.preprocessing, device, args.batch_size, args.workers)
 
 
 ARCHITECTURES = ("iresnet18", "iresnet34", "iresnet50", "iresnet100", "iresnet_tiny", "mobilefacenet")

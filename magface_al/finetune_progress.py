@@ -12,7 +12,7 @@ from torch import nn
 from magface_al.checkpoint import Backbone, load_backbone, read_checkpoint, save_backbone
 from magface_al.embed import Embedder
 from magface_al.errors import UserError
-from magface_al.figures import history_figure
+from magface_al.figures import history_figure, save_figure
 from magface_al.files import replacing, write_json
 from magface_al.finetune import FineTuner
 
@@ -44,7 +44,7 @@ class Progress:
             self.folder / "history.json",
             {"best_epoch": self.best_epoch, "selected_by": self.select_by, "epochs": self.history},
         )
-        history_figure(self.history, self.best_epoch, self.folder / "history.png")
+        save_figure(history_figure(self.history, self.best_epoch, self.select_by), self.folder / "history.png")
         return best
 
     def _better(self, entry: dict[str, Any], than: dict[str, Any]) -> bool:

@@ -166,3 +166,16 @@ class Figures:
             "eer": eer(fmr, tar),
             **{f"tar_at_far_{far:g}": tar_at_far(fmr, tar, far, self._impostors) for far in FAR_TARGETS},
         }
+
+
+LABELS = {
+    "accuracy": "accuracy", "precision": "precision", "recall": "recall (TAR)", "fmr": "FMR", "fnmr": "FNMR", "auc": "AUC", "eer": "EER",
+    **{f"tar_at_far_{far:g}": f"TAR @ FAR {far:g}" for far in FAR_TARGETS},
+}  # fmt: skip
+
+
+def percent(name: str, value: float | None) -> str:
+    """A figure for the screen, in percent; without a value, the word that says why."""
+    if value is None:
+        return "insufficient data" if name.startswith("tar_at_far") else "undefined"
+    return f"{100 * value:.2f} %"

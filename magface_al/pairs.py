@@ -122,6 +122,12 @@ def image_identities(pairs: Sequence[Pair]) -> dict[str, str]:
     return {name: known.get(name, f"group of {group}") for name, group in groups.items()}
 
 
+def pair_identities(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
+    """The person on each side of every pair, as image_identities has them."""
+    identity = image_identities(pairs)
+    return [identity[pair.image1] for pair in pairs], [identity[pair.image2] for pair in pairs]
+
+
 def _named(pair: Pair) -> tuple[tuple[str, str], tuple[str, str]]:
     return (pair.image1, "identity1"), (pair.image2, "identity2")
 

@@ -1,0 +1,115 @@
+"""Show which pairs a model gets wrong, as pictures, a page and figures.
+
+reads    --feedback_file  pairs JSON with labels; --model and/or --features_list for the similarities
+writes   --output_dir     false_positives/ and false_negatives/ (one folder a pair, worst first), index.html,
+         errors_contact_sheet.png, scores.png, error_summary.json
+example  python visualize_errors.py --model magface_epoch_00025.pth --feedback_file pairs.json --threshold 0.4
+
+With --features_list that holds every image no model is loaded; images missing there are embedded with the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magface_al import cli
+from magface_al.manifest import Run
+
+if TYPE_CHECKING:
+    from magface_al.scoring import PairScores
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = cli.new_parser(__doc__)
+    files = parser.add_argument_group("files")
+    files.add_argument("--feedback_file", type=Path, required=True, metavar="PAIRS.json", help="labelled pairs")
+    files.add_argument("--features_list", type=Path, metavar="FEATURES", help="cached embeddings of this model, text or .npy")
+    files.add_argument("--output_dir", type=Path, default=Path("magface_errors"), help="folder for everything written")
+    errors = parser.add_argument_group("errors")
+    errors.add_argument("--threshold", type=cli.cosine, default=0.4, help="cosine above which a pair is called same")
+    errors.add_argument("--max_fp", type=cli.non_negative_int, help="most false positives to save, worst first (default: all)")
+    errors.add_argument("--max_fn", type=cli.non_negative_int, help="most false negatives to save, worst first (default: all)")
+    errors.add_argument("--seed", type=int, default=42, help="of the bootstrap behind the intervals")
+    cli.add_checkpoint_options(parser, required=False)
+    cli.add_device_options(parser, batch_size=128)
+    return parser
+
+
+def main(args: argparse.Namespace, run: Run) -> None:
+    from magface_al.error_folders import write_errors
+    from magface_al.errors import UserError
+    from magface_al.figures import png_bytes, score_figure
+    from magface_al.files import replacing, write_json
+    from magface_al.pairs import describe, read_pairs
+    from magface_al.report import error_page
+    from magface_al.scoring import score_pairs
+
+    if args.checkpoint is None and args.features_list is None:
+        raise UserError("give --model to embed the images, or --features_list with their embeddings, or both")
+    pair_file = read_pairs(args.feedback_file).labelled()
+    run.read(args.feedback_file, describe(pair_file.pairs))
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    run.path = args.output_dir / "manifest.json"
+    scores = score_pairs(pair_file, cli.model_choice(args), run, args.features_list)
+
+    summary = summarize(scores, args.threshold, args.seed)
+    curves = png_bytes(score_figure(scores.similarity, scores.pair_file.labels(), args.threshold))
+    cards = write_errors(scores, args.threshold, args.output_dir, args.max_fp, args.max_fn)
+    rows = table(summary)
+    title = f"{args.feedback_file} at threshold {args.threshold:g}"
+    with replacing(args.output_dir / "index.html") as file:
+        file.write(error_page(title, rows, curves, cards))
+    with replacing(args.output_dir / "scores.png", "wb") as file:
+        file.write(curves)
+    write_json(args.output_dir / "error_summary.json", summary)
+
+    for name, value in rows:
+        print(f"{name:>22}  {value}")
+    run.wrote(args.output_dir, f"{len(cards)} errors, error_summary.json, errors_contact_sheet.png")
+    run.wrote(args.output_dir / "index.html", "the page to look at")
+    model = args.checkpoint or "CKPT"
+    run.suggest(f"python finetune_on_feedback.py --checkpoint {model} --feedback_file {args.feedback_file}")
+
+
+def summarize(scores: PairScores, threshold: float, seed: int) -> dict[str, Any]:
+    """error_summary.json: counts, rates, curves' figures, and 95 % intervals over identities."""
+    from magface_al import bootstrap, metrics
+    from magface_al.pairs import pair_identities
+
+    same = scores.pair_file.labels()
+    figures = metrics.Figures(scores.similarity, same, threshold)
+    counts = metrics.confusion(scores.similarity, same, threshold)
+    best, best_accuracy = metrics.best_threshold(scores.similarity, same)
+    resamples = bootstrap.identity_resamples(*pair_identities(scores.pair_file.pairs), seed)
+    return {
+        **figures(),
+        **vars(counts),
+        "threshold": threshold,
+        "pairs": len(same),
+        "genuine_pairs": int(same.sum()),
+        "impostor_pairs": int((~same).sum()),
+        "best_threshold": best,
+        "best_threshold_accuracy": best_accuracy,
+        "intervals_95": bootstrap.intervals(figures, resamples),
+    }
+
+
+def table(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """The figures as (name, value [interval]) for the screen and the page."""
+    from magface_al.metrics import LABELS, percent
+
+    rows = [("pairs", f"{summary['pairs']} ({summary['genuine_pairs']} genuine, {summary['impostor_pairs']} impostor)"),
+            ("false positives", str(summary["false_positives"])), ("false negatives", str(summary["false_negatives"]))]  # fmt: skip
+    for name, label in LABELS.items():
+        limits = summary["intervals_95"][name]
+        value = percent(name, summary[name])
+        rows.append((label, value if limits is None or summary[name] is None else f"{value}  [{limits[0]:.2%}, {limits[1]:.2%}]"))
+    if summary["best_threshold"] is not None:
+        rows.append(("best threshold", f"{summary['best_threshold']:.3f} (accuracy {summary['best_threshold_accuracy']:.2%} on these very pairs)"))
+    return rows
+
+
+if __name__ == "__main__":
+    cli.run(build_parser(), main)
