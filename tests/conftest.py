@@ -1,0 +1,90 @@
+"""Shared fixtures: the scripts as a user runs them, drawn faces, small checkpoints, the real data where it is present."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from magface_al.checkpoint import save_backbone
+from magface_al.iresnet import build_iresnet
+from magface_al.preprocess import PRESETS
+from magface_al.synthetic import draw_people
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """Run a script in tmp_path as a user would; returns the finished process."""
+
+    def run(name, *flags, code=0, **options):
+        command = [sys.executable, str(ROOT / name), *map(str, flags)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600, **options)
+        assert done.returncode == code, f"exit {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real images and weights, which are never part of the project."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"real data are absent ({folder})")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory):
+    """Twelve drawn people with five images each: identity folders, and an image list of absolute paths."""
+    folder = tmp_path_factory.mktemp("faces")
+    paths = []
+    for person, image, face in draw_people(12, 5, seed=5):
+        path = folder / f"person_{person:02d}" / f"{image}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), face)
+        paths.append(path)
+    (folder / "images.list").write_text("".join(f"{path}\n" for path in paths))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory):
+    """A small iResNet with seeded random weights, in our layout (which is MagFace's)."""
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("weights") / "tiny.pth"
+    save_backbone(path, build_iresnet("iresnet_tiny").eval(), arch="iresnet_tiny", preprocessing=PRESETS["magface"])
+    return path
+
+
+@pytest.fixture(scope="session")
+def features(faces, tiny_checkpoint, tmp_path_factory):
+    """A binary feature store of the drawn faces."""
+    store = tmp_path_factory.mktemp("store") / "features.npy"
+    command = [sys.executable, ROOT / "gen_features.py", "--inf_list", faces / "images.list", "--feat_list", store]
+    subprocess.run([*map(str, command), "--resume", str(tiny_checkpoint)], check=True, capture_output=True)
+    return store
+
+
+@pytest.fixture
+def write_pairs_file(tmp_path):
+    """Write a pairs JSON and return its path."""
+
+    def write(content, name="pairs.json"):
+        path = tmp_path / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return write
+
+
+os.environ.setdefault("PYTHONWARNINGS", "default")

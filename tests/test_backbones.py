@@ -1,0 +1,86 @@
+"""The networks against an independent forward pass in float64, straight from the state dict."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from magface_al.backbones import build_backbone
+from magface_al.checkpoint import load_backbone
+from magface_al.iresnet import BLOCKS_PER_STAGE
+
+
+def seeded(arch):
+    """A network whose every tensor, running statistics included, differs from its initial value."""
+    torch.manual_seed(0)
+    model = build_backbone(arch)
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            spread = torch.rand_like(value)
+            value.copy_(value + 0.1 * (spread - 0.5) if "running_var" not in name else 0.5 + spread)
+    return model.eval()
+
+
+def reference_iresnet(state, x, blocks):
+    """MagFace's network written out without modules: BN eps 2e-5, every stage begins with stride 2."""
+    state = {key: value.double() for key, value in state.items()}
+
+    def bn(x, name):
+        shape = (1, -1, *[1] * (x.ndim - 2))
+        mean, var = state[f"{name}.running_mean"].view(shape), state[f"{name}.running_var"].view(shape)
+        return (x - mean) / (var + 2e-5).sqrt() * state[f"{name}.weight"].view(shape) + state[f"{name}.bias"].view(shape)
+
+    def prelu(x, name):
+        return torch.where(x > 0, x, x * state[f"{name}.weight"].view(1, -1, 1, 1))
+
+    x = prelu(bn(F.conv2d(x, state["conv1.weight"], padding=1), "bn1"), "prelu")
+    for stage, count in enumerate(blocks, 1):
+        for block in range(count):
+            name = f"layer{stage}.{block}"
+            stride = 2 if block == 0 else 1
+            y = prelu(bn(F.conv2d(bn(x, f"{name}.bn1"), state[f"{name}.conv1.weight"], padding=1), f"{name}.bn2"), f"{name}.prelu")
+            y = bn(F.conv2d(y, state[f"{name}.conv2.weight"], stride=stride, padding=1), f"{name}.bn3")
+            if block == 0:
+                x = bn(F.conv2d(x, state[f"{name}.downsample.0.weight"], stride=2), f"{name}.downsample.1")
+            x = x + y
+    return bn(bn(x, "bn2").flatten(1) @ state["fc.weight"].T + state["fc.bias"], "features")
+
+
+@pytest.mark.parametrize("arch", ["iresnet_tiny", "iresnet18"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_iresnet_agrees_with_a_float64_forward(arch, layout):
+    model = seeded(arch)
+    x = torch.rand(2, 3, 112, 112)
+    with torch.no_grad():
+        expected = reference_iresnet(model.state_dict(), x.double(), BLOCKS_PER_STAGE[arch])
+        found = model.to(memory_format=layout)(x.to(memory_format=layout))
+    assert F.cosine_similarity(found.double(), expected).min() > 1 - 1e-6
+    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize(("arch", "entries"), [("iresnet18", 187), ("iresnet34", 331), ("iresnet50", 475), ("iresnet100", 925)])
+def test_iresnets_have_magfaces_entries(arch, entries):
+    with torch.device("meta"):
+        assert len(build_backbone(arch).state_dict()) == entries
+
+
+def test_trunk_and_head_are_the_whole(arch="mobilefacenet"):
+    model = seeded(arch)
+    x = torch.rand(2, 3, 112, 112)
+    with torch.no_grad():
+        assert torch.equal(model(x), model.head(model.trunk(x)))
+
+
+def test_mobilefacenet_reproduces_published_embeddings(shared_data):
+    stored = np.load(shared_data / "features" / "lfw_y1_128d_f16.npz")
+    backbone = load_backbone(shared_data / "weights" / "mobilefacenet_y1_converted.pth")
+    from magface_al.embed import Embedder, read_batch
+
+    names = [str(name) for name in stored["files"][::700]]
+    batch = read_batch([(name, shared_data / "lfw" / "images" / name) for name in names], 112)
+    found = Embedder(backbone.model, backbone.preprocessing, torch.device("cpu"))(batch.faces)
+    expected = stored["features"][::700].astype(np.float32)
+    cosine = (found * expected).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(expected, axis=1)
+    assert cosine.min() > 0.98  # the stored features are of the pictures before their last JPEG compression

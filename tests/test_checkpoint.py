@@ -1,0 +1,124 @@
+"""Every layout of weights loads whole or is refused in words."""
+
+from __future__ import annotations
+
+import os
+import pickle
+
+import pytest
+import torch
+
+from magface_al.checkpoint import load_backbone, save_backbone
+from magface_al.errors import UserError
+from magface_al.iresnet import build_iresnet
+from magface_al.preprocess import PRESETS, Preprocessing
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """An iResNet-18 whose last BatchNorm differs from its initial state, as a trained one's does."""
+    torch.manual_seed(1)
+    model = build_iresnet("iresnet18").eval()
+    for key in ("weight", "bias", "running_mean", "running_var"):
+        getattr(model.features, key).data.uniform_(0.5, 1.5)
+    return model
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return torch.rand(2, 3, 112, 112)
+
+
+@pytest.mark.parametrize("prefix", ["features.module.", "module.features.", "features.", "module.", "backbone.", ""])
+def test_every_layout_gives_the_same_embedding(tmp_path, trained, picture, prefix):
+    """Cutting `features.` blindly would lose the last BatchNorm: `features.weight` without a prefix is that layer's."""
+    state = {prefix + key: value for key, value in trained.state_dict().items()}
+    if prefix:
+        state |= {"fc.weight": torch.rand(50, 512), "parallel_fc.weight": torch.rand(50, 512)}  # the classifier's shard
+    torch.save({"epoch": 25, "arch": "iresnet18", "state_dict": state} if prefix else state, tmp_path / "w.pth")
+    backbone = load_backbone(tmp_path / "w.pth")
+    assert (backbone.arch, backbone.loaded, backbone.family) == ("iresnet18", 187, "magface")
+    assert "loaded 187/187" in backbone.describe()
+    assert len(backbone.ignored) == (2 if prefix else 0)
+    with torch.no_grad():
+        assert torch.allclose(backbone.model(picture), trained(picture), atol=1e-5)
+
+
+def test_arcface_torch_weights_get_their_own_convention_and_eps(tmp_path, trained):
+    state = dict(trained.state_dict())
+    state["features.weight"] = torch.ones(512)
+    torch.save(state, tmp_path / "backbone.pth")
+    backbone = load_backbone(tmp_path / "backbone.pth")
+    assert backbone.family == "arcface"
+    assert backbone.preprocessing == PRESETS["arcface"]
+    assert backbone.model.bn1.eps == 1e-5
+
+
+def test_what_we_write_keeps_magfaces_keys_and_our_convention(tmp_path, trained):
+    convention = Preprocessing("RGB", 0.25, 0.5)
+    save_backbone(tmp_path / "w.pth", trained, arch="iresnet18", preprocessing=convention)
+    saved = torch.load(tmp_path / "w.pth", weights_only=True)
+    assert set(saved["state_dict"]) == {f"features.module.{key}" for key in trained.state_dict()}
+    assert load_backbone(tmp_path / "w.pth").preprocessing == convention
+    assert load_backbone(tmp_path / "w.pth", preprocessing="magface-rgb").preprocessing == PRESETS["magface-rgb"]
+
+
+def test_the_fingerprint_is_of_the_weights_not_of_the_file(tmp_path, trained):
+    torch.save(trained.state_dict(), tmp_path / "a.pth")
+    save_backbone(tmp_path / "b.pth", trained, arch="iresnet18", preprocessing=PRESETS["magface"])
+    a, b = load_backbone(tmp_path / "a.pth"), load_backbone(tmp_path / "b.pth")
+    assert a.weights_sha256 == b.weights_sha256
+    assert a.file_sha256 != b.file_sha256
+
+
+def refused(path, match, **options):
+    with pytest.raises(UserError, match=match):
+        load_backbone(path, **options)
+
+
+def test_another_architecture_is_named(tmp_path, trained):
+    torch.save(trained.state_dict(), tmp_path / "w.pth")
+    refused(tmp_path / "w.pth", "holds weights of iresnet18, expected iresnet100; use --arch iresnet18", arch="iresnet100")
+
+
+def test_missing_misshapen_and_extra_tensors_are_listed(tmp_path, trained):
+    state = dict(trained.state_dict())
+    del state["layer1.0.bn1.bias"]
+    state["fc.bias"] = torch.zeros(256)
+    state["layer1.0.se.weight"] = torch.zeros(3)
+    torch.save(state, tmp_path / "w.pth")
+    refused(tmp_path / "w.pth", r"loaded 185/187 tensors of iresnet18: 1 missing \(layer1.0.bn1.bias\), "
+            r"1 mis-shaped \(fc.bias is \[256\] instead of \[512\]\), 1 unexpected \(layer1.0.se.weight\)")  # fmt: skip
+
+
+def test_a_truncated_file_is_refused(tmp_path, trained):
+    torch.save(trained.state_dict(), tmp_path / "w.pth")
+    whole = (tmp_path / "w.pth").read_bytes()
+    (tmp_path / "w.pth").write_bytes(whole[: len(whole) // 2])
+    refused(tmp_path / "w.pth", "truncated, or no PyTorch checkpoint")
+
+
+class Malicious:
+    """Unpickling this would create a file."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_a_pickle_that_runs_code_is_refused_and_nothing_runs(tmp_path, legacy):
+    path = tmp_path / "w.pth"
+    if legacy:
+        path.write_bytes(pickle.dumps({"state_dict": Malicious(tmp_path / "ran")}, protocol=2))
+    else:
+        torch.save({"state_dict": Malicious(tmp_path / "ran")}, path)
+    refused(path, "w.pth: ")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_unknown_and_absent_files_are_refused_in_words(tmp_path, shared_data):
+    refused(tmp_path / "absent.pth", "no such file")
+    refused(shared_data / "weights" / "foamliu_mobilefacenet.pt", "no known architecture")

@@ -1,0 +1,84 @@
+"""Feature stores: exact round trips, and refusals that name the line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from magface_al.errors import UserError
+from magface_al.feature_writer import FeatureWriter
+from magface_al.features import read_features
+from magface_al.fixed_text import format_fixed, parse_fixed
+
+
+def any_float32(count, seed=0):
+    bits = np.random.default_rng(seed).integers(0, 2**32, count, dtype=np.uint32)
+    values = bits.view(np.float32)
+    return values[np.isfinite(values)]
+
+
+def test_fixed_text_holds_every_float32_exactly():
+    values = np.concatenate([any_float32(200_000), np.float32([0, -0.0, 1, 9.9999999, 1e-45, 3.4028235e38, 0.1])])
+    text = format_fixed(values[None])[0].tobytes()
+    assert np.array_equal(parse_fixed(text).view(np.uint32), values.view(np.uint32))
+    assert np.array_equal(np.array(text.split(), np.float32).view(np.uint32), values.view(np.uint32))
+
+
+def test_parse_fixed_leaves_other_text_alone():
+    text = format_fixed(np.float32([[1.5, -2.25]]))[0].tobytes()
+    for broken in (b".", b"1", b"e"):
+        assert parse_fixed(text.replace(broken, b"x", 1)) is None
+    assert parse_fixed(text[:-1]) is None
+
+
+@pytest.mark.parametrize("name", ["f.list", "f.npy"])
+def test_a_store_is_read_back_exactly(tmp_path, name):
+    embeddings = any_float32(40_000)[: 150 * 128].reshape(150, 128)
+    embeddings = np.clip(embeddings, -1e10, 1e10)
+    names = [f"person/{k}.jpg" for k in range(150)]
+    writer = FeatureWriter(tmp_path / name, {"run": 1})
+    for start in range(0, 150, 40):
+        writer.append(names[start : start + 40], embeddings[start : start + 40], [])
+    writer.finish({"manifest": True})
+    store = read_features(tmp_path / name)
+    assert store.names == names
+    assert np.array_equal(store.embeddings, embeddings)
+    assert store.manifest == {"manifest": True}
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_official_magface_features_are_read(shared_data):
+    toy = shared_data / "magface_toy" / "toy_imgs" / "feat.list"
+    store = read_features(toy)
+    expected = [21.78, 22.16, 24.09, 24.40, 25.90, 27.11, 27.41, 28.22, 28.73, 30.25]
+    assert np.linalg.norm(store.embeddings, axis=1) == pytest.approx(expected, abs=0.01)
+    reference = [list(map(float, line.split()[1:])) for line in toy.read_text().splitlines()]
+    assert np.array_equal(store.embeddings, np.array(reference, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("a 1 2\nb 1 2 3\n", "line 2: 3 values, expected 2"),
+        ("a 1 2\n\nb 1 nan\n", "line 3: a value is inf or nan"),
+        ("a 1 x\n", "line 1: a value is not a number"),
+        ("a\n", "line 1: no values"),
+        ("\n", "no embeddings in it"),
+    ],
+)
+def test_bad_text_is_refused_with_its_line(tmp_path, lines, message):
+    (tmp_path / "f.list").write_text(lines)
+    with pytest.raises(UserError, match=message):
+        read_features(tmp_path / "f.list")
+
+
+def test_bad_lines_are_counted_when_asked_to(tmp_path):
+    (tmp_path / "f.list").write_text("a 1 2 \nb 1 2 3\nc 4 5\n")
+    store = read_features(tmp_path / "f.list", skip_bad_lines=True)
+    assert (store.names, store.skipped_lines) == (["a", "c"], 1)
+
+
+def test_half_a_binary_store_is_refused(tmp_path):
+    np.save(tmp_path / "f.npy", np.ones((3, 2), np.float32))
+    with pytest.raises(UserError, match="f.json is missing beside it"):
+        read_features(tmp_path / "f.npy")

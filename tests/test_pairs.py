@@ -1,0 +1,80 @@
+"""The pairs file and the split by person."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from magface_al.errors import UserError
+from magface_al.pairs import Pair, contradictions, image_identities, read_pairs, write_pairs
+from magface_al.splits import split_pairs
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{not json", "line 1: not JSON"),
+        ({"items": []}, 'key "pairs" is missing'),
+        ({"pairs": []}, "the list of pairs is empty"),
+        ([{"image1": "a", "image2": "b", "label": 1}, {"image1": "a", "label": 1}], 'pair 1: key "image2" is missing'),
+        ([{"image1": "a", "image2": "b", "label": "yes"}], "pair 0: key \"label\" is 'yes', expected 1"),
+        ([{"image1": "a", "image2": "b"}], 'pair 0: key "label" is missing'),
+        ([{"image1": 3, "image2": "b", "label": 1}], 'pair 0: key "image1" is 3'),
+        (["x"], "pair 0: 'x', expected an object"),
+    ],
+)
+def test_bad_files_are_refused_with_index_and_key(write_pairs_file, content, message):
+    with pytest.raises(UserError, match=message.replace("(", r"\(")):
+        read_pairs(write_pairs_file(content))
+
+
+def test_unknown_keys_survive_a_rewrite(tmp_path, write_pairs_file):
+    entry = {"image1": "a", "image2": "b", "label": None, "annotator": "me", "seconds": 1.5}
+    first = read_pairs(write_pairs_file({"pairs": [entry], "budget": 3}))
+    write_pairs(tmp_path / "again.json", first.pairs, **first.extra)
+    again = read_pairs(tmp_path / "again.json")
+    assert (again.pairs, again.extra) == (first.pairs, {"budget": 3})
+    with pytest.raises(UserError, match="none of its 1 pairs has a label"):
+        again.labelled()
+
+
+def test_images_are_found_beside_the_file_then_in_the_working_directory(tmp_path, write_pairs_file, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.jpg").touch()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "there.jpg").touch()
+    write_pairs_file([{"image1": "there.jpg", "image2": "here.jpg", "label": 1}], "data/p.json")
+    pairs = read_pairs(tmp_path / "data" / "p.json")
+    assert pairs.locate("there.jpg") == tmp_path / "data" / "there.jpg"
+    assert pairs.locate("here.jpg").exists()
+
+
+def test_same_answers_join_images_and_contradictions_show():
+    pairs = [Pair("a", "b", 1), Pair("b", "c", 1), Pair("a", "c", 0), Pair("a", "d", 0)]
+    identity = image_identities(pairs)
+    assert identity["a"] == identity["c"] != identity["d"]
+    assert contradictions(pairs) == [pairs[2]]
+
+
+def people_of(part):
+    return {pair.extra[key] for pair in part for key in ("identity1", "identity2")}
+
+
+def test_no_person_is_in_two_parts():
+    rng = np.random.default_rng(0)
+    people = rng.integers(0, 40, (500, 2))
+    pairs = [Pair(f"{a}/{k}", f"{b}/{k + 1}", int(a == b), {"identity1": str(a), "identity2": str(b)}) for k, (a, b) in enumerate(people)]
+    pairs += [Pair(f"{a}/x{k}", f"{a}/y{k}", 1, {"identity1": str(a), "identity2": str(a)}) for k, a in enumerate(people[:, 0])]
+    split = split_pairs(pairs, [0.6, 0.2, 0.2], np.random.default_rng(1))
+    train, val, test = map(people_of, split.parts)
+    assert not (train & val or train & test or val & test)
+    assert sum(map(len, split.parts)) + split.crossing == len(pairs)
+    assert all(len(part) > 50 for part in split.parts)
+
+
+def test_without_identities_images_that_pairs_connect_stay_together():
+    pairs = [Pair(f"{k}a", f"{k}b", k % 2) for k in range(100)] + [Pair(f"{k}b", f"{k}c", 1) for k in range(100)]
+    split = split_pairs(pairs, [0.8, 0.2], np.random.default_rng(0))
+    images = [{name for pair in part for name in (pair.image1, pair.image2)} for part in split.parts]
+    assert not images[0] & images[1]
+    assert (split.crossing, split.unit) == (0, "group of answers")
