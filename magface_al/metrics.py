@@ -111,7 +111,7 @@ def eer(fmr: np.ndarray, tar: np.ndarray) -> float | None:
 
 def tar_at_far(fmr: np.ndarray, tar: np.ndarray, far: float, impostors: int) -> float | None:
     """The largest TAR whose FMR does not exceed `far`; None if fewer than 1 / far impostor pairs can show it."""
-    if impostors * far < 1 - 1e-9 or not np.isfinite(tar).all():
+    if impostors * far < 1 - 1e-9 or not np.isfinite(fmr).all() or not np.isfinite(tar).all():
         return None
     return float(tar[np.flatnonzero(fmr <= far * (1 + 1e-12))[-1]])
 

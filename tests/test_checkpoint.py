@@ -41,7 +41,7 @@ def test_every_layout_gives_the_same_embedding(tmp_path, trained, picture, prefi
     assert "loaded 187/187" in backbone.describe()
     assert len(backbone.ignored) == (2 if prefix else 0)
     with torch.no_grad():
-        assert torch.allclose(backbone.model(picture), trained(picture), atol=1e-5)
+        assert torch.allclose(backbone.model(picture), trained(picture), atol=1e-3)
 
 
 def test_arcface_torch_weights_get_their_own_convention_and_eps(tmp_path, trained):

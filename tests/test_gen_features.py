@@ -1,0 +1,130 @@
+"""gen_features.py as a user runs it: whole, interrupted, with bad images, when the disk is full."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from magface_al.checkpoint import load_backbone
+from magface_al.embed import Embedder
+from magface_al.features import read_features
+from magface_al.preprocess import PRESETS, decode_image, to_input
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("name", ["f.list", "f.npy"])
+def test_rows_follow_the_list_and_equal_one_image_at_a_time(run_script, tmp_path, faces, tiny_checkpoint, name):
+    done = run_script("gen_features.py", "--inf_list", faces / "images.list", "--feat_list", name, "--resume", tiny_checkpoint,
+                      "--arch", "iresnet_tiny", "--batch_size", 7, "--workers", 2, "--force_cpu")  # fmt: skip
+    store = read_features(tmp_path / name)
+    assert store.names == (faces / "images.list").read_text().split()
+    model = load_backbone(tiny_checkpoint).model
+    with torch.no_grad():
+        alone = [model(to_input(torch.from_numpy(decode_image(path)[0])[None], PRESETS["magface"])).numpy()[0] for path in store.names]
+    assert np.allclose(store.embeddings, alone, atol=1e-4)
+    assert f"wrote 60 embeddings of 128 values to {name}" in done.stdout
+    assert "magnitude (quality): min" in done.stdout
+    assert "python build_hard_pairs.py" in done.stdout
+    assert store.manifest["magnitude"]["max"] == pytest.approx(np.linalg.norm(alone, axis=1).max(), abs=1e-3)
+    assert store.manifest["preprocessing"]["channel_order"] == "BGR"
+
+
+def test_a_killed_run_goes_on_without_missing_or_double_rows(tmp_path, faces, tiny_checkpoint, run_script):
+    long_list = tmp_path / "long.list"
+    long_list.write_text((faces / "images.list").read_text() * 40)
+    flags = ["--inf_list", long_list, "--feat_list", "f.npy", "--resume", tiny_checkpoint, "--batch_size", 32]
+    process = subprocess.Popen([sys.executable, ROOT / "gen_features.py", *map(str, flags)], cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    state = tmp_path / "f.npy.part.json"
+    while not (state.exists() and json.loads(state.read_text())["rows"] >= 64):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "f.npy").exists()
+    done = run_script("gen_features.py", *flags)
+    assert "taking up an interrupted run after" in done.stderr
+    resumed = read_features(tmp_path / "f.npy")
+    assert resumed.names == long_list.read_text().split()
+    run_script("gen_features.py", "--overwrite", *flags[:3], "whole.npy", *flags[4:])
+    assert np.allclose(resumed.embeddings, read_features(tmp_path / "whole.npy").embeddings, atol=1e-5)
+
+
+def test_unreadable_images_are_named_and_everything_else_is_kept(run_script, tmp_path, faces, tiny_checkpoint):
+    good = (faces / "images.list").read_text().split()[:3]
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("no image")
+    cv2.imwrite(str(tmp_path / "large.png"), np.zeros((200, 150, 3), np.uint8))
+    lines = [good[0], "empty.jpg", "", good[1], "text.jpg", "absent.jpg", "large.png", good[2] + " 0 7 0"]
+    (tmp_path / "mixed.list").write_text("\n".join(lines))
+    flags = ["--inf_list", "mixed.list", "--feat_list", "f.list", "--resume", tiny_checkpoint]
+    done = run_script("gen_features.py", *flags, code=1)
+    assert "3 of 7 images could not be read; listed in f.list.failed.txt" in done.stderr
+    assert "1 images were not 112 px squares" in done.stderr
+    assert (tmp_path / "f.list.failed.txt").read_text().splitlines() == [
+        "empty.jpg\tthe file is empty", "text.jpg\tnot an image that OpenCV can decode", "absent.jpg\tNo such file or directory"]  # fmt: skip
+    assert read_features(tmp_path / "f.list").names == [*good[:2], "large.png", good[2]]
+    run_script("gen_features.py", *flags, "--allow_failures")
+
+
+def test_bad_lists_are_refused(run_script, tmp_path, tiny_checkpoint):
+    (tmp_path / "empty.list").write_text("\n\n")
+    (tmp_path / "a face.jpg").write_bytes(cv2.imencode(".jpg", np.zeros((112, 112, 3), np.uint8))[1].tobytes())
+    (tmp_path / "space.list").write_text("a face.jpg\n")
+    flags = ["--resume", tiny_checkpoint, "--feat_list"]
+    assert "no image paths in it" in run_script("gen_features.py", "--inf_list", "empty.list", *flags, "f.list", code=2).stderr
+    assert "contains a space" in run_script("gen_features.py", "--inf_list", "space.list", *flags, "f.list", code=2).stderr
+    run_script("gen_features.py", "--inf_list", "space.list", *flags, "f.npy")
+    assert read_features(tmp_path / "f.npy").names == ["a face.jpg"]
+    (tmp_path / "file").touch()
+    assert "file" in run_script("gen_features.py", "--inf_list", "space.list", *flags, "file/f.npy", code=2).stderr
+
+
+def test_a_full_disk_leaves_the_old_store(run_script, tmp_path, faces, tiny_checkpoint):
+    flags = ["--inf_list", faces / "images.list", "--feat_list", "f.list", "--resume", tiny_checkpoint]
+    run_script("gen_features.py", *flags)
+    before = (tmp_path / "f.list").read_bytes()
+    done = run_script("gen_features.py", *flags, "--preprocessing", "arcface", code=1,
+                      preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)))  # fmt: skip
+    assert "File too large" in done.stderr
+    assert (tmp_path / "f.list").read_bytes() == before
+
+
+class SmallMemory(torch.nn.Module):
+    """A network on a device that holds at most three faces."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(len(x))
+        if len(x) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return x.flatten(1)[:, :5]
+
+
+def test_out_of_memory_halves_the_batch_and_keeps_every_row():
+    faces = np.random.default_rng(0).integers(0, 255, (14, 112, 112, 3), dtype=np.uint8)
+    network = SmallMemory()
+    rows = Embedder(network, PRESETS["magface"], torch.device("cpu"))(faces)
+    assert np.array_equal(rows, to_input(torch.from_numpy(faces), PRESETS["magface"]).flatten(1)[:, :5].numpy())
+    assert network.seen == [14, 7, 3, 3, 3, 3, 2]
+
+
+def test_channel_order_and_range_are_the_presets():
+    face = np.zeros((1, 2, 2, 3), np.uint8)
+    face[..., 0] = 255  # pure blue, BGR
+    for name, first, last in [("magface", 1, 0), ("magface-rgb", 0, 1), ("arcface", -1, 1), ("adaface", 1, -1)]:
+        planes = to_input(torch.from_numpy(face), PRESETS[name])
+        assert (planes[0, 0].unique().item(), planes[0, 2].unique().item()) == (first, last)
