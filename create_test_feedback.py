@@ -26,12 +26,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     source = parser.add_argument_group("source").add_mutually_exclusive_group()
     source.add_argument("--dataset", type=Path, metavar="DIR", help="RecordIO folder or folder of identity folders")
-    source.add_argument("--synthetic", action="store_true", help="draw people who do not exist (default without --dataset)")
+    source.add_argument(
+        "--synthetic", action="store_true", help="draw people who do not exist (default without --dataset)"
+    )
     parser.add_argument("--domain", default="clean", help="camera of drawn people: clean, cctv or night")
     parser.add_argument("--num_identities", type=cli.positive_int, default=10, help="people, chosen at random")
     parser.add_argument("--images_per_identity", type=cli.positive_int, default=5, help="images of each")
     parser.add_argument("--num_pairs", type=cli.positive_int, default=200, help="pairs, half same and half different")
-    parser.add_argument("--label_noise", type=cli.fraction, default=0.0, help="share of the labels to flip; the truth is kept as actual_label")
+    parser.add_argument(
+        "--label_noise",
+        type=cli.fraction,
+        default=0.0,
+        help="share of the labels to flip; the truth is kept as actual_label",
+    )
     parser.add_argument("--output_dir", type=Path, default=Path("test_feedback"), help="folder for everything written")
     parser.add_argument("--seed", type=int, default=42, help="of every random choice")
     return parser
@@ -55,10 +62,14 @@ def main(args: argparse.Namespace, run: Run) -> None:
     output = args.output_dir / "feedback_pairs_test.json"
     write_pairs(output, pairs, source=str(args.dataset or "synthetic"), seed=args.seed, flipped_labels=flipped)
     listing = args.output_dir / "images.list"
-    listing.write_text("".join(f"{args.output_dir / name}\n" for names in people.values() for name in names), encoding="utf-8")
+    listing.write_text(
+        "".join(f"{args.output_dir / name}\n" for names in people.values() for name in names), encoding="utf-8"
+    )
     run.wrote(images, f"{sum(map(len, people.values()))} images of {len(people)} people")
     run.wrote(output, describe(pairs) + (f", {flipped} labels flipped" if flipped else ""))
-    run.suggest(f"python visualize_errors.py --model magface_epoch_00025.pth --feedback_file {output} --threshold 0.4 --output_dir magface_errors")
+    run.suggest(
+        f"python visualize_errors.py --model magface_epoch_00025.pth --feedback_file {output} --threshold 0.4 --output_dir magface_errors"
+    )
 
 
 def refuse_foreign(images: Path, output_dir: Path) -> None:
@@ -66,10 +77,14 @@ def refuse_foreign(images: Path, output_dir: Path) -> None:
     from magface_al.errors import UserError
 
     if images.exists() and not (output_dir / "manifest.json").exists():
-        raise UserError(f"{images}: exists and was not written by this script, expected a new or empty place; choose another --output_dir")
+        raise UserError(
+            f"{images}: exists and was not written by this script, expected a new or empty place; choose another --output_dir"
+        )
 
 
-def write_images(source: FaceSource, args: argparse.Namespace, rng: np.random.Generator, images: Path, run: Run) -> dict[str, list[str]]:
+def write_images(
+    source: FaceSource, args: argparse.Namespace, rng: np.random.Generator, images: Path, run: Run
+) -> dict[str, list[str]]:
     """Write the chosen people's images; identity -> their paths relative to --output_dir. A rerun leaves none of the run before."""
     from magface_al.errors import UserError
 
@@ -113,9 +128,14 @@ def make_pairs(people: dict[str, list[str]], count: int, rng: np.random.Generato
     names = [name for images in people.values() for name in images]
     owner = [identity for identity, images in people.items() for _ in images]
     identity = np.unique(owner, return_inverse=True)[1]
-    chosen = mining.random_genuines(identity, count // 2, rng), mining.random_impostors(identity, count - count // 2, rng)
+    chosen = (
+        mining.random_genuines(identity, count // 2, rng),
+        mining.random_impostors(identity, count - count // 2, rng),
+    )
     if len(chosen[0]) + len(chosen[1]) < count:
-        run.note(f"only {len(chosen[0])} same and {len(chosen[1])} different pairs exist of the {count} wanted; raise --images_per_identity")
+        run.note(
+            f"only {len(chosen[0])} same and {len(chosen[1])} different pairs exist of the {count} wanted; raise --images_per_identity"
+        )
     pairs = [Pair(names[i], names[j], label, {"identity1": owner[i], "identity2": owner[j], "strategy": "random"})
              for label, indices in zip((SAME, DIFFERENT), chosen, strict=True) for i, j in indices.tolist()]  # fmt: skip
     return [pairs[k] for k in rng.permutation(len(pairs))]

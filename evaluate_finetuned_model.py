@@ -28,15 +28,28 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     files = parser.add_argument_group("files")
     files.add_argument("--finetuned", type=Path, required=True, metavar="CKPT", help="weights after fine-tuning")
-    files.add_argument("--feedback_file", "--test_file", dest="feedback_file", type=Path, required=True, metavar="PAIRS.json",
-                       help="labelled pairs of people that were not trained on")
+    files.add_argument(
+        "--feedback_file",
+        "--test_file",
+        dest="feedback_file",
+        type=Path,
+        required=True,
+        metavar="PAIRS.json",
+        help="labelled pairs of people that were not trained on",
+    )
     files.add_argument("--general_file", type=Path, metavar="PAIRS.json", help="labelled pairs that must not get worse")
     files.add_argument("--output_dir", type=Path, default=Path("evaluation"), help="folder for everything written")
     decision = parser.add_argument_group("decision")
     decision.add_argument("--threshold", type=cli.cosine, default=0.4, help="cosine above which a pair is called same")
-    decision.add_argument("--max_regression", type=cli.non_negative_float, default=0.01,
-                          help="largest rise of the EER on --general_file that is let pass (0.01 is one percentage point)")
-    decision.add_argument("--resamples", type=cli.positive_int, default=500, help="bootstrap resamples behind the intervals")
+    decision.add_argument(
+        "--max_regression",
+        type=cli.non_negative_float,
+        default=0.01,
+        help="largest rise of the EER on --general_file that is let pass (0.01 is one percentage point)",
+    )
+    decision.add_argument(
+        "--resamples", type=cli.positive_int, default=500, help="bootstrap resamples behind the intervals"
+    )
     decision.add_argument("--seed", type=int, default=42, help="of the bootstrap")
     cli.add_checkpoint_options(parser)
     cli.add_device_options(parser, batch_size=128)
@@ -56,8 +69,16 @@ def main(args: argparse.Namespace, run: Run) -> None:
     fixed, broken = flipped_pairs(target)
     print(f"\n{args.feedback_file}\n{table(target)}")
     print(f"decisions that flipped at {args.threshold:g}: {len(fixed)} fixed, {len(broken)} broken")
-    result: dict[str, Any] = {"threshold": args.threshold, "target": target.as_dict(), "fixed": len(fixed), "broken": len(broken)}
-    save_figure(before_after_figure(target.before, target.after, target.same, args.threshold), args.output_dir / "before_after.png")
+    result: dict[str, Any] = {
+        "threshold": args.threshold,
+        "target": target.as_dict(),
+        "fixed": len(fixed),
+        "broken": len(broken),
+    }
+    save_figure(
+        before_after_figure(target.before, target.after, target.same, args.threshold),
+        args.output_dir / "before_after.png",
+    )
     write_pairs(args.output_dir / "flipped.json", [*fixed, *broken], root=str(args.feedback_file.parent.resolve()))
 
     rise = None
@@ -68,11 +89,15 @@ def main(args: argparse.Namespace, run: Run) -> None:
         result |= {"general": general.as_dict(), "general_eer_rise": rise, "max_regression": args.max_regression}
     write_json(args.output_dir / "evaluation.json", result)
     run.wrote(args.output_dir, "evaluation.json, before_after.png, flipped.json")
-    run.suggest(f"python visualize_errors.py --model {args.finetuned} --feedback_file {args.feedback_file} --threshold {args.threshold:g} "
-                "--output_dir finetuned_errors")
+    run.suggest(
+        f"python visualize_errors.py --model {args.finetuned} --feedback_file {args.feedback_file} --threshold {args.threshold:g} "
+        "--output_dir finetuned_errors"
+    )
     if rise is not None and rise > args.max_regression:
-        raise WorkError(f"{args.general_file}: EER rose by {100 * rise:.2f} points, more than --max_regression allows "
-                        f"({100 * args.max_regression:g}); keep the old weights, or fine-tune with a higher --distill or lower --lr")
+        raise WorkError(
+            f"{args.general_file}: EER rose by {100 * rise:.2f} points, more than --max_regression allows "
+            f"({100 * args.max_regression:g}); keep the old weights, or fine-tune with a higher --distill or lower --lr"
+        )
 
 
 def compare(args: argparse.Namespace, pairs: Path, run: Run) -> Comparison:
@@ -86,20 +111,29 @@ def compare(args: argparse.Namespace, pairs: Path, run: Run) -> Comparison:
     choice = cli.model_choice(args)
     before = score_pairs(pair_file, choice, run)
     after = score_pairs(before.pair_file, replace(choice, checkpoint=args.finetuned, arch="auto"), run)
-    return Comparison(before.pair_file.pairs, before.similarity, after.similarity, args.threshold, args.seed, args.resamples)
+    return Comparison(
+        before.pair_file.pairs, before.similarity, after.similarity, args.threshold, args.seed, args.resamples
+    )
 
 
 def table(comparison: Comparison) -> str:
     """Before, after and the change of every figure, with the interval of the change."""
     from magface_al.metrics import LABELS, percent
 
-    before, after, change, limits = comparison.figures_before, comparison.figures_after, comparison.change(), comparison.change_intervals()
+    before, after, change, limits = (
+        comparison.figures_before,
+        comparison.figures_after,
+        comparison.change(),
+        comparison.change_intervals(),
+    )
     lines = [f"{'':>14}  {'before':>18}  {'after':>18}  {'change in points [95 % interval]':>34}"]
     for name, label in LABELS.items():
         delta = "" if change[name] is None else f"{100 * change[name]:+.2f}"
         span = limits[name]
         interval = "" if not delta or span is None else f"[{100 * span[0]:+.2f}, {100 * span[1]:+.2f}]"
-        lines.append(f"{label:>14}  {percent(name, before[name]):>18}  {percent(name, after[name]):>18}  {delta:>14} {interval:>19}")
+        lines.append(
+            f"{label:>14}  {percent(name, before[name]):>18}  {percent(name, after[name]):>18}  {delta:>14} {interval:>19}"
+        )
     best = [f"{value:.3f}" if value is not None else "undefined" for value in comparison.best_thresholds()]
     lines.append(f"{'best threshold':>14}  {best[0]:>18}  {best[1]:>18}")
     return "\n".join(lines)

@@ -25,12 +25,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     files = parser.add_argument_group("files")
     files.add_argument("--feedback_file", type=Path, required=True, metavar="PAIRS.json", help="labelled pairs")
-    files.add_argument("--features_list", type=Path, metavar="FEATURES", help="cached embeddings of this model, text or .npy")
+    files.add_argument(
+        "--features_list", type=Path, metavar="FEATURES", help="cached embeddings of this model, text or .npy"
+    )
     files.add_argument("--output_dir", type=Path, default=Path("magface_errors"), help="folder for everything written")
     errors = parser.add_argument_group("errors")
     errors.add_argument("--threshold", type=cli.cosine, default=0.4, help="cosine above which a pair is called same")
-    errors.add_argument("--max_fp", type=cli.non_negative_int, help="most false positives to save, worst first (default: all)")
-    errors.add_argument("--max_fn", type=cli.non_negative_int, help="most false negatives to save, worst first (default: all)")
+    errors.add_argument(
+        "--max_fp", type=cli.non_negative_int, help="most false positives to save, worst first (default: all)"
+    )
+    errors.add_argument(
+        "--max_fn", type=cli.non_negative_int, help="most false negatives to save, worst first (default: all)"
+    )
     errors.add_argument("--seed", type=int, default=42, help="of the bootstrap behind the intervals")
     cli.add_checkpoint_options(parser, required=False)
     cli.add_device_options(parser, batch_size=128)
@@ -105,9 +111,19 @@ def table(summary: dict[str, Any]) -> list[tuple[str, str]]:
     for name, label in LABELS.items():
         limits = summary["intervals_95"][name]
         value = percent(name, summary[name])
-        rows.append((label, value if limits is None or summary[name] is None else f"{value}  [{limits[0]:.2%}, {limits[1]:.2%}]"))
+        rows.append(
+            (
+                label,
+                value if limits is None or summary[name] is None else f"{value}  [{limits[0]:.2%}, {limits[1]:.2%}]",
+            )
+        )
     if summary["best_threshold"] is not None:
-        rows.append(("best threshold", f"{summary['best_threshold']:.3f} (accuracy {summary['best_threshold_accuracy']:.2%} on these very pairs)"))
+        rows.append(
+            (
+                "best threshold",
+                f"{summary['best_threshold']:.3f} (accuracy {summary['best_threshold_accuracy']:.2%} on these very pairs)",
+            )
+        )
     return rows
 
 

@@ -23,19 +23,19 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
-from tqdm import tqdm  # noqa: E402
 
 from magface_al import bootstrap, cli, mining  # noqa: E402
 from magface_al.checkpoint import load_backbone  # noqa: E402
 from magface_al.embed import Embedder, face_batches  # noqa: E402
+from magface_al.errors import WorkError  # noqa: E402
 from magface_al.features import unit  # noqa: E402
-from magface_al.files import write_json  # noqa: E402
+from magface_al.manifest import Run  # noqa: E402
 from magface_al.metrics import Ranking, eer  # noqa: E402
 from magface_al.pairs import DIFFERENT, SAME, Pair, write_pairs  # noqa: E402
 
 LEARN, HELD_OUT, MOST_IMAGES, LEAST_IMAGES = 300, 300, 6, 4
 RECIPES = {
-    "default": ["--epochs", "8", "--batch_size", "32"],
+    "default": ["--epochs", "5", "--batch_size", "32"],
     "documented": ["--loss", "contrastive", "--margin", "0.4", "--lr", "0.00001", "--batch_size", "32", "--epochs", "5",
                    "--batch_norm", "train", "--no_augment"],
 }  # fmt: skip
@@ -58,7 +58,9 @@ def choose_people(images: Path, seed: int) -> tuple[dict[str, list[Path]], dict[
     people = {folder.name: sorted(folder.glob("*.jpg")) for folder in sorted(images.iterdir())}
     names = [name for name, photos in people.items() if len(photos) >= LEAST_IMAGES]
     names = [names[k] for k in rng.permutation(len(names))]
-    chosen = [{name: people[name][:MOST_IMAGES] for name in part} for part in (names[:LEARN], names[LEARN : LEARN + HELD_OUT])]
+    chosen = [
+        {name: people[name][:MOST_IMAGES] for name in part} for part in (names[:LEARN], names[LEARN : LEARN + HELD_OUT])
+    ]
     return chosen[0], chosen[1]
 
 
@@ -79,7 +81,9 @@ def degrade(people: dict[str, list[Path]], folder: Path, seed: int) -> dict[str,
 def embed(checkpoint: Path, people: dict[str, list[Path]]) -> tuple[np.ndarray, np.ndarray]:
     """(raw embeddings float32 [N, D], person index [N]) of all photos."""
     backbone = load_backbone(checkpoint)
-    embedder = Embedder(backbone.model, backbone.preprocessing, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    embedder = Embedder(
+        backbone.model, backbone.preprocessing, torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    )
     photos = [(str(photo), photo) for shots in people.values() for photo in shots]
     rows = [embedder(batch.faces) for batch in face_batches(photos, 128, 2)]
     return np.concatenate(rows), np.repeat(np.arange(len(people)), [len(shots) for shots in people.values()])
@@ -109,3 +113,68 @@ class AllPairs:
         ranking = Ranking((directions @ directions.T)[self.i, self.j], self.sides[0] == self.sides[1])
         weights = bootstrap.identity_resamples(*self.sides, seed=0, resamples=resamples)
         return 100 * np.array([eer(*ranking.roc(weight)) for weight in (None, *weights)], dtype=float)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = cli.new_parser(__doc__)
+    parser.add_argument(
+        "--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder with lfw/images and weights/"
+    )
+    parser.add_argument(
+        "--work_dir", type=Path, default=Path("domain_shift"), help="folder for degraded faces and checkpoints"
+    )
+    parser.add_argument("--answers", type=cli.positive_int, default=500, help="answered pairs to learn from")
+    parser.add_argument("--resamples", type=cli.positive_int, default=200, help="bootstrap resamples of the people")
+    parser.add_argument("--seed", type=int, default=0, help="of the people, the camera and the answers")
+    return parser
+
+
+def main(args: argparse.Namespace, run: Run) -> None:
+    checkpoint = args.data / "weights" / "mobilefacenet_y1_converted.pth"
+    learn, held_out = choose_people(args.data / "lfw" / "images", args.seed)
+    work = args.work_dir.resolve()
+    learn, shifted = degrade(learn, work / "faces", args.seed), degrade(held_out, work / "faces", args.seed)
+    clean_start, person = embed(checkpoint, held_out)
+    judge = AllPairs(person)
+    start = {
+        "shifted": judge.eers(embed(checkpoint, shifted)[0], args.resamples),
+        "clean": judge.eers(clean_start, args.resamples),
+    }
+    print(f"{'recipe':>12}  {'shifted EER %':>13}  {'change':>23}  {'clean EER %':>11}  {'change':>23}  {'seconds':>7}")
+    print(f"{'start':>12}  {start['shifted'][0]:13.2f}  {'':>23}  {start['clean'][0]:11.2f}", flush=True)
+    for name, flags in RECIPES.items():
+        feedback = work / f"{name}.json"
+        write_pairs(
+            feedback, answers(learn, checkpoint, args.answers, "hard" if name == "documented" else "random", args.seed)
+        )
+        started = time.time()
+        command = [
+            sys.executable,
+            ROOT / "finetune_on_feedback.py",
+            "--checkpoint",
+            checkpoint,
+            "--feedback_file",
+            feedback,
+        ]
+        done = subprocess.run(
+            [*map(str, command), "--output_dir", str(work / name), *flags], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise WorkError(f"fine-tuning ended with {done.returncode}: {done.stderr}")
+        seconds = time.time() - started
+        last = work / name / f"magface_feedback_epoch{flags[flags.index('--epochs') + 1]}.pth"
+        tuned = last if name == "documented" else work / name / "magface_feedback_best.pth"
+        columns = []
+        for kind, people in (("shifted", shifted), ("clean", held_out)):
+            after = judge.eers(embed(tuned, people)[0], args.resamples)
+            low, high = np.quantile((after - start[kind])[1:], [0.025, 0.975])
+            columns += [f"{after[0]:.2f}", f"{after[0] - start[kind][0]:+.2f} [{low:+.2f}, {high:+.2f}]"]
+        print(
+            f"{name:>12}  {columns[0]:>13}  {columns[1]:>23}  {columns[2]:>11}  {columns[3]:>23}  {seconds:7.0f}",
+            flush=True,
+        )
+    run.wrote(work, "degraded faces and checkpoints")
+
+
+if __name__ == "__main__":
+    cli.run(build_parser(), main)

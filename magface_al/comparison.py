@@ -19,7 +19,9 @@ Limits = dict[str, tuple[float, float] | None]
 class Comparison:
     """Similarities before and after, float32 [N], of N labelled pairs. Both are resampled together (paired bootstrap)."""
 
-    def __init__(self, pairs: Sequence[Pair], before: np.ndarray, after: np.ndarray, threshold: float, seed: int, resamples: int) -> None:
+    def __init__(
+        self, pairs: Sequence[Pair], before: np.ndarray, after: np.ndarray, threshold: float, seed: int, resamples: int
+    ) -> None:
         self.pairs, self.before, self.after, self.threshold = pairs, before, after, threshold
         self.same = np.array([pair.label == SAME for pair in pairs])
         of_before, of_after = (Figures(scores, self.same, threshold) for scores in (before, after))
@@ -54,11 +56,15 @@ class Comparison:
         }
 
     def _intervals(self, side: int) -> Limits:
-        return {name: bootstrap.interval([both[side][name] for both in self._resampled]) for name in self.figures_before}
+        return {
+            name: bootstrap.interval([both[side][name] for both in self._resampled]) for name in self.figures_before
+        }
 
 
 def _differences(before: Values, after: Values) -> Values:
-    return {name: None if value is None or after[name] is None else after[name] - value for name, value in before.items()}
+    return {
+        name: None if value is None or after[name] is None else after[name] - value for name, value in before.items()
+    }
 
 
 def flipped_pairs(comparison: Comparison) -> tuple[list[Pair], list[Pair]]:

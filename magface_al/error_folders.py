@@ -18,7 +18,9 @@ from magface_al.scoring import PairScores
 KINDS = ("false positive", "false negative")
 
 
-def write_errors(scores: PairScores, threshold: float, folder: Path, max_fp: int | None, max_fn: int | None) -> list[ErrorCard]:
+def write_errors(
+    scores: PairScores, threshold: float, folder: Path, max_fp: int | None, max_fn: int | None
+) -> list[ErrorCard]:
     """Write false_positives/ and false_negatives/ and the contact sheet; return the errors written, worst first.
 
     Both folders are built under another name and then swapped in, so a rerun leaves nothing of the run before.
@@ -67,4 +69,6 @@ def _face(pair_file: PairFile, name: str) -> np.ndarray:
     try:
         return decode_image(pair_file.locate(name))[0]
     except ValueError as error:
-        raise UserError(f"{pair_file.locate(name)}: {error}, expected the image that {name} of {pair_file.path} was embedded from") from None
+        raise UserError(
+            f"{pair_file.locate(name)}: {error}, expected the image that {name} of {pair_file.path} was embedded from"
+        ) from None

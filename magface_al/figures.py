@@ -79,12 +79,17 @@ def _shortened(name: str, most: int = 42) -> str:
     return text.replace("$", r"\$")
 
 
-def contact_sheet(tiles: Sequence[tuple[np.ndarray, np.ndarray, str]], title: str, columns: int = 4, most: int = 40) -> Figure:
+def contact_sheet(
+    tiles: Sequence[tuple[np.ndarray, np.ndarray, str]], title: str, columns: int = 4, most: int = 40
+) -> Figure:
     """Pairs of faces side by side with a caption each, in the order given; at most `most` of them."""
     shown = tiles[:most]
     rows = max(1, -(-len(shown) // columns))
     figure = _figure(columns * 2.5, rows * 1.55 + 0.6)
-    figure.suptitle(f"{title}\n" + (f"first {len(shown)} of {len(tiles)}" if len(tiles) > len(shown) else f"all {len(tiles)}"), fontsize=11)
+    figure.suptitle(
+        f"{title}\n" + (f"first {len(shown)} of {len(tiles)}" if len(tiles) > len(shown) else f"all {len(tiles)}"),
+        fontsize=11,
+    )
     axes = figure.subplots(rows, columns, squeeze=False)
     for place in axes.flat:
         place.axis("off")
@@ -102,7 +107,14 @@ def draw_histogram(axes: Axes, similarity: np.ndarray, same: np.ndarray, thresho
         if kind.any():
             weights = np.full(np.count_nonzero(kind), 100 / np.count_nonzero(kind))
             axes.hist(similarity[kind], bins=bins, weights=weights, histtype="stepfilled", alpha=0.45, color=colour)
-            axes.hist(similarity[kind], bins=bins, weights=weights, histtype="step", color=colour, label=f"{name} ({kind.sum()})")
+            axes.hist(
+                similarity[kind],
+                bins=bins,
+                weights=weights,
+                histtype="step",
+                color=colour,
+                label=f"{name} ({kind.sum()})",
+            )
     axes.axvline(threshold, color="black", linewidth=1.5, label=f"threshold {threshold:g}")
     axes.set(xlabel="cosine similarity", ylabel="% of the pairs of its kind", title=title)
     axes.legend(fontsize=8)
@@ -115,7 +127,13 @@ def draw_curve(axes: Axes, series: Mapping[str, Curve], same: np.ndarray, *, err
     for (name, (fmr, tar)), colour in zip(series.items(), colours, strict=True):
         rate = eer(fmr, tar)
         label = name if rate is None else f"{name}, EER {100 * rate:.2f} %"
-        axes.step(np.maximum(fmr, floor), np.maximum(1 - tar, floor) if errors else tar, where="post", color=colour, label=label)
+        axes.step(
+            np.maximum(fmr, floor),
+            np.maximum(1 - tar, floor) if errors else tar,
+            where="post",
+            color=colour,
+            label=label,
+        )
     axes.set(xscale="log", xlim=(floor, 1), xlabel="FMR (impostors called same)")
     if errors:
         axes.set(yscale="log", ylim=(floor, 1), ylabel="FNMR (genuine called different)", title="DET")
@@ -171,7 +189,12 @@ def history_figure(history: Sequence[Mapping[str, Any]], best_epoch: int, select
     for name, colour in (("auc", GENUINE), ("accuracy", "#009E73"), ("eer", IMPOSTOR)):
         points = [(entry["epoch"], entry[f"val_{name}"]) for entry in history if entry[f"val_{name}"] is not None]
         if points:
-            validation.plot(*zip(*points, strict=True), "o-", color=colour, label=f"{name}{' (selects)' if name == select_by else ''}")
+            validation.plot(
+                *zip(*points, strict=True),
+                "o-",
+                color=colour,
+                label=f"{name}{' (selects)' if name == select_by else ''}",
+            )
     validation.axvline(best_epoch, color="black", linestyle=":", label=f"best: epoch {best_epoch}")
     validation.set(xlabel="epoch (0: before training)", title="validation people")
     validation.legend(fontsize=8)

@@ -44,7 +44,9 @@ class RecordFile:
     def __enter__(self) -> RecordFile:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
 
     def read(self, key: int) -> Record:
@@ -63,13 +65,17 @@ class RecordFile:
             if not head and not parts:
                 return None
             if len(head) < 8 or head[:4] != _MAGIC:
-                raise UserError(f"{self.path}: offset {start}: no record starts here, so the file is truncated or its .idx is of another file; copy both again")
+                raise UserError(
+                    f"{self.path}: offset {start}: no record starts here, so the file is truncated or its .idx is of another file; copy both again"
+                )
             word = struct.unpack("<I", head[4:])[0]
             flag, length = word >> 29, word & (1 << 29) - 1
             part = self._file.read(length)
             self._file.seek(-length % 4, 1)
             if len(part) < length:
-                raise UserError(f"{self.path}: offset {start}: the record has {len(part)} of its {length} bytes, so the file is truncated; copy it again")
+                raise UserError(
+                    f"{self.path}: offset {start}: the record has {len(part)} of its {length} bytes, so the file is truncated; copy it again"
+                )
             parts.append(part)
             if flag in (_WHOLE, _LAST):
                 return _MAGIC.join(parts)
@@ -110,7 +116,15 @@ def write_records(path: Path, payloads: dict[int, bytes]) -> None:
             index.write(f"{key}\t{file.tell()}\n")
             parts = _cut(payload)
             for place, part in enumerate(parts):
-                flag = _WHOLE if len(parts) == 1 else _FIRST if place == 0 else _LAST if place == len(parts) - 1 else _MIDDLE
+                flag = (
+                    _WHOLE
+                    if len(parts) == 1
+                    else _FIRST
+                    if place == 0
+                    else _LAST
+                    if place == len(parts) - 1
+                    else _MIDDLE
+                )
                 file.write(_MAGIC + struct.pack("<I", flag << 29 | len(part)) + part + bytes(-len(part) % 4))
 
 
@@ -145,7 +159,10 @@ def images_by_label(records: RecordFile) -> dict[int, list[int]]:
         first, last = (int(value) for value in header.labels)
         ranges = [records.read(key).labels for key in range(first, last) if key in records.offsets]
         if ranges and all(len(limits) == 2 for limits in ranges):
-            return {label: [key for key in range(int(a), int(b)) if key in records.offsets] for label, (a, b) in enumerate(ranges)}
+            return {
+                label: [key for key in range(int(a), int(b)) if key in records.offsets]
+                for label, (a, b) in enumerate(ranges)
+            }
     found: dict[int, list[int]] = {}
     for key in sorted(records.offsets):
         record = records.read(key)

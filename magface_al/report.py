@@ -30,7 +30,9 @@ def error_page(title: str, figures: Sequence[tuple[str, str]], curves_png: bytes
     template = Template(resources.files("magface_al").joinpath("report.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=html.escape(title),
-        figures="\n".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in figures),
+        figures="\n".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in figures
+        ),
         curves=_data_uri(curves_png, "png"),
         cards="\n".join(_card(card) for card in cards),
         false_positives=sum(card.kind == "false positive" for card in cards),

@@ -21,7 +21,9 @@ from magface_al.synthetic_cameras import Camera, camera
 SIZE = 112
 _OVERSAMPLING = 2  # drawn larger and averaged down: smooth edges
 SCALE = 44.0
-_SKINS = np.array([[205, 224, 250], [170, 198, 236], [140, 172, 220], [105, 140, 196], [70, 102, 156], [46, 68, 110]], float)
+_SKINS = np.array(
+    [[205, 224, 250], [170, 198, 236], [140, 172, 220], [105, 140, 196], [70, 102, 156], [46, 68, 110]], float
+)
 _HAIRS = np.array([[24, 22, 24], [30, 42, 66], [44, 72, 118], [96, 152, 200], [40, 60, 150], [150, 155, 160]], float)
 _EYES = np.array([[40, 60, 90], [60, 90, 60], [150, 110, 60], [110, 110, 110]], float)
 _RIMS = np.array([[30, 30, 30], [40, 60, 120], [120, 90, 40], [40, 40, 160]], float)
@@ -128,7 +130,9 @@ def draw_person(seed: int, number: int, image: int, domain: str = "clean") -> np
     return _draw_with(camera(domain), seed, number, image)
 
 
-def draw_people(people: int, images: int, seed: int, domain: str = "clean", first: int = 0) -> Iterator[tuple[int, int, np.ndarray]]:
+def draw_people(
+    people: int, images: int, seed: int, domain: str = "clean", first: int = 0
+) -> Iterator[tuple[int, int, np.ndarray]]:
     """(person, image, face uint8 [112, 112, 3] BGR) for `images` pictures of each of the people first, first + 1, ..."""
     lens = camera(domain)
     for number in range(first, first + people):
@@ -148,7 +152,9 @@ class _Canvas:
     def __init__(self, shot: Shot) -> None:
         side = SIZE * _OVERSAMPLING
         ramp = np.linspace(0, 1, side)[:, None, None]
-        self.pixels = np.ascontiguousarray(np.broadcast_to(shot.background[0] * (1 - ramp) + shot.background[1] * ramp, (side, side, 3)), np.uint8)
+        self.pixels = np.ascontiguousarray(
+            np.broadcast_to(shot.background[0] * (1 - ramp) + shot.background[1] * ramp, (side, side, 3)), np.uint8
+        )
         cy, sy, cp, sp, cr, sr = (f(a) for a in (shot.yaw, shot.pitch, shot.roll) for f in (np.cos, np.sin))
         yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
         pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
@@ -179,7 +185,9 @@ class _Canvas:
         cv2.polylines(self.pixels, [pixels], False, tuple(map(float, colour)), thickness, cv2.LINE_AA, 4)
 
 
-def _ellipse(x: float, y: float, rx: float, ry: float, tilt: float = 0.0, start: float = 0.0, end: float = 2 * np.pi) -> np.ndarray:
+def _ellipse(
+    x: float, y: float, rx: float, ry: float, tilt: float = 0.0, start: float = 0.0, end: float = 2 * np.pi
+) -> np.ndarray:
     angle = np.linspace(start, end, 28)
     points = np.column_stack([rx * np.cos(angle), ry * np.sin(angle)])
     turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
@@ -228,9 +236,19 @@ def _draw_head(canvas: _Canvas, who: Person, how: Shot, hair: np.ndarray) -> Non
         canvas.fill(_ellipse(x, y, 0.028, 0.028), 0.0, who.skin * 0.4)
     if how.age > 0.3:
         for y in (-0.62, -0.5):
-            canvas.line(_ellipse(0, y + 0.3, 0.45, 0.3, 0, np.pi * 1.25, np.pi * 1.75), 0.0, who.skin * (1 - 0.25 * how.age), 0.012)
+            canvas.line(
+                _ellipse(0, y + 0.3, 0.45, 0.3, 0, np.pi * 1.25, np.pi * 1.75),
+                0.0,
+                who.skin * (1 - 0.25 * how.age),
+                0.012,
+            )
         for side in (-1, 1):
-            canvas.line(np.array([[side * 0.22, 0.5], [side * 0.36, 0.66], [side * 0.38, 0.8]]), 0.05, who.skin * (1 - 0.25 * how.age), 0.015)
+            canvas.line(
+                np.array([[side * 0.22, 0.5], [side * 0.36, 0.66], [side * 0.38, 0.8]]),
+                0.05,
+                who.skin * (1 - 0.25 * how.age),
+                0.015,
+            )
 
 
 def _draw_eye(canvas: _Canvas, who: Person, how: Shot, hair: np.ndarray, side: int) -> None:
@@ -253,7 +271,12 @@ def _draw_eye(canvas: _Canvas, who: Person, how: Shot, hair: np.ndarray, side: i
 def _draw_nose_and_mouth(canvas: _Canvas, who: Person, how: Shot, hair: np.ndarray) -> None:
     top, tip = who.eye_height + 0.08, who.eye_height + 0.1 + who.nose_length
     side = 1 if how.light_x < 0 else -1
-    canvas.fill(np.array([[side * 0.05, top], [side * 0.02, tip], [side * who.nose_width, tip]]), np.array([0.1, 0.38, 0.2]), who.skin * 0.8, 0.6)
+    canvas.fill(
+        np.array([[side * 0.05, top], [side * 0.02, tip], [side * who.nose_width, tip]]),
+        np.array([0.1, 0.38, 0.2]),
+        who.skin * 0.8,
+        0.6,
+    )
     canvas.fill(_ellipse(0, tip, who.nose_width, 0.085), 0.28, who.skin * 0.93)
     canvas.fill(_ellipse(0, tip - 0.05, who.nose_width * 0.5, 0.07), 0.38, np.minimum(who.skin * 1.06, 255), 0.8)
     for x in (-1, 1):
@@ -263,10 +286,14 @@ def _draw_nose_and_mouth(canvas: _Canvas, who: Person, how: Shot, hair: np.ndarr
     x = np.linspace(-1, 1, 21)
     corner = -0.09 * how.smile * x**2 + 0.03 * how.smile
     gap = 0.07 * how.mouth_open * (1 - x**2)
-    upper = np.column_stack([x * half, y + corner - (1 - x**2) * who.lip_thickness * (0.8 + 0.2 * np.cos(3 * np.pi * x))])
+    upper = np.column_stack(
+        [x * half, y + corner - (1 - x**2) * who.lip_thickness * (0.8 + 0.2 * np.cos(3 * np.pi * x))]
+    )
     lower = np.column_stack([x * half, y + corner + gap + (1 - x**2) * who.lip_thickness * 1.15])
     canvas.fill(np.concatenate([upper, lower[::-1]]), 0.16, lips * 0.92)
-    between = np.concatenate([np.column_stack([x * half, y + corner]), np.column_stack([x * half, y + corner + gap])[::-1]])
+    between = np.concatenate(
+        [np.column_stack([x * half, y + corner]), np.column_stack([x * half, y + corner + gap])[::-1]]
+    )
     canvas.fill(between, 0.17, np.array([50, 40, 70]) if how.mouth_open < 0.5 else np.array([225, 230, 235]))
     canvas.line(np.column_stack([x * half, y + corner]), 0.17, lips * 0.5, 0.014)
     if who.moustache:
@@ -275,7 +302,9 @@ def _draw_nose_and_mouth(canvas: _Canvas, who: Person, how: Shot, hair: np.ndarr
 
 def _draw_hair(canvas: _Canvas, who: Person, hair: np.ndarray) -> None:
     angle = np.linspace(np.pi, 2 * np.pi, 30)
-    outer = np.column_stack([np.cos(angle) * (who.width + who.hair_volume * 0.6), 0.05 + np.sin(angle) * (1.15 + who.hair_volume)])
+    outer = np.column_stack(
+        [np.cos(angle) * (who.width + who.hair_volume * 0.6), 0.05 + np.sin(angle) * (1.15 + who.hair_volume)]
+    )
     x = np.linspace(who.width * 0.98, -who.width * 0.98, 25)
     fringe = who.hairline + 0.5 * np.abs(x / who.width) ** 3 + 0.14 * np.exp(-((x - who.parting) ** 2) / 0.12) * -1
     canvas.fill(np.concatenate([outer, np.column_stack([x, fringe])]), -0.12, hair)
@@ -296,7 +325,11 @@ def _draw_worn(canvas: _Canvas, who: Person, how: Shot) -> None:
             canvas.line(rim, 0.14, who.rim, 0.025)
         canvas.line(np.array([[-0.14, who.eye_height], [0.14, who.eye_height]]), 0.2, who.rim, 0.03)
     if how.occlusion == "mask":
-        canvas.fill(np.array([[-0.85, 0.3], [0, 0.2], [0.85, 0.3], [0.7, 1.05], [0, 1.4], [-0.7, 1.05]]), 0.2, how.background[1] * 0.3 + 150)
+        canvas.fill(
+            np.array([[-0.85, 0.3], [0, 0.2], [0.85, 0.3], [0.7, 1.05], [0, 1.4], [-0.7, 1.05]]),
+            0.2,
+            how.background[1] * 0.3 + 150,
+        )
     if how.occlusion == "hand":
         for k in range(4):
             canvas.fill(_ellipse(0.55 - 0.2 * k, 1.05 - 0.06 * k, 0.1, 0.42, 0.35), 0.3, who.skin * (0.9 - 0.03 * k))

@@ -28,7 +28,11 @@ class Camera:
         size = face.shape[0]
         side = int(rng.integers(self.side[0], self.side[1] + 1))
         if side < size:
-            face = cv2.resize(cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA), (size, size), interpolation=cv2.INTER_CUBIC)
+            face = cv2.resize(
+                cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA),
+                (size, size),
+                interpolation=cv2.INTER_CUBIC,
+            )
         sigma = rng.uniform(*self.blur)
         if sigma > 0.3:
             face = cv2.GaussianBlur(face, (0, 0), sigma)
@@ -40,7 +44,9 @@ class Camera:
             seen *= 1 - self.vignette * 0.5 * (distance[:, None] + distance[None, :])[..., None]
         seen += rng.normal(0, rng.uniform(*self.noise), seen.shape[:2])[..., None].astype(np.float32)
         recorded = np.clip(seen, 0, 255).astype(np.uint8)
-        _, data = cv2.imencode(".jpg", recorded, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(self.quality[0], self.quality[1] + 1))])
+        _, data = cv2.imencode(
+            ".jpg", recorded, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(self.quality[0], self.quality[1] + 1))]
+        )
         return cv2.imdecode(data, cv2.IMREAD_COLOR)
 
 

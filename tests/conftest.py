@@ -26,8 +26,12 @@ def run_script(tmp_path):
 
     def run(name, *flags, code=0, **options):
         command = [sys.executable, str(ROOT / name), *map(str, flags)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600, **options)
-        assert code is None or done.returncode == code, f"exit {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600, **options
+        )
+        assert code is None or done.returncode == code, (
+            f"exit {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

@@ -30,7 +30,9 @@ def reference_iresnet(state, x, blocks):
     def bn(x, name):
         shape = (1, -1, *[1] * (x.ndim - 2))
         mean, var = state[f"{name}.running_mean"].view(shape), state[f"{name}.running_var"].view(shape)
-        return (x - mean) / (var + 2e-5).sqrt() * state[f"{name}.weight"].view(shape) + state[f"{name}.bias"].view(shape)
+        return (x - mean) / (var + 2e-5).sqrt() * state[f"{name}.weight"].view(shape) + state[f"{name}.bias"].view(
+            shape
+        )
 
     def prelu(x, name):
         return torch.where(x > 0, x, x * state[f"{name}.weight"].view(1, -1, 1, 1))
@@ -40,7 +42,10 @@ def reference_iresnet(state, x, blocks):
         for block in range(count):
             name = f"layer{stage}.{block}"
             stride = 2 if block == 0 else 1
-            y = prelu(bn(F.conv2d(bn(x, f"{name}.bn1"), state[f"{name}.conv1.weight"], padding=1), f"{name}.bn2"), f"{name}.prelu")
+            y = prelu(
+                bn(F.conv2d(bn(x, f"{name}.bn1"), state[f"{name}.conv1.weight"], padding=1), f"{name}.bn2"),
+                f"{name}.prelu",
+            )
             y = bn(F.conv2d(y, state[f"{name}.conv2.weight"], stride=stride, padding=1), f"{name}.bn3")
             if block == 0:
                 x = bn(F.conv2d(x, state[f"{name}.downsample.0.weight"], stride=2), f"{name}.downsample.1")
@@ -60,7 +65,9 @@ def test_iresnet_agrees_with_a_float64_forward(arch, layout):
     assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
-@pytest.mark.parametrize(("arch", "entries"), [("iresnet18", 187), ("iresnet34", 331), ("iresnet50", 475), ("iresnet100", 925)])
+@pytest.mark.parametrize(
+    ("arch", "entries"), [("iresnet18", 187), ("iresnet34", 331), ("iresnet50", 475), ("iresnet100", 925)]
+)
 def test_iresnets_have_magfaces_entries(arch, entries):
     with torch.device("meta"):
         assert len(build_backbone(arch).state_dict()) == entries

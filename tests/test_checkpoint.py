@@ -78,7 +78,9 @@ def refused(path, match, **options):
 
 def test_another_architecture_is_named(tmp_path, trained):
     torch.save(trained.state_dict(), tmp_path / "w.pth")
-    refused(tmp_path / "w.pth", "holds weights of iresnet18, expected iresnet100; use --arch iresnet18", arch="iresnet100")
+    refused(
+        tmp_path / "w.pth", "holds weights of iresnet18, expected iresnet100; use --arch iresnet18", arch="iresnet100"
+    )
 
 
 def test_missing_misshapen_and_extra_tensors_are_listed(tmp_path, trained):

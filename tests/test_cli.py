@@ -14,7 +14,9 @@ SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_answers_at_once_because_nothing_heavy_is_imported(script):
-    probe = f"import runpy, sys; sys.argv = ['{script}', '--help']\ntry: runpy.run_path('{script}', run_name='__main__')\n"
+    probe = (
+        f"import runpy, sys; sys.argv = ['{script}', '--help']\ntry: runpy.run_path('{script}', run_name='__main__')\n"
+    )
     probe += "finally: print({'torch', 'cv2', 'matplotlib', 'tqdm'} & set(sys.modules), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "set()" in done.stderr
@@ -24,13 +26,33 @@ def test_help_answers_at_once_because_nothing_heavy_is_imported(script):
 @pytest.mark.parametrize(
     ("script", "flags", "message"),
     [
-        ("visualize_errors.py", ["--feedback_file", "p.json", "--model", "m.pth", "--threshold", "1.5"], "outside [-1, 1]"),
+        (
+            "visualize_errors.py",
+            ["--feedback_file", "p.json", "--model", "m.pth", "--threshold", "1.5"],
+            "outside [-1, 1]",
+        ),
         ("visualize_errors.py", ["--feedback_file", "p.json"], "give --model to embed the images"),
-        ("gen_features.py", ["--inf_list", "a", "--feat_list", "b", "--resume", "c", "--batch_size", "0"], "not a positive whole number"),
+        (
+            "gen_features.py",
+            ["--inf_list", "a", "--feat_list", "b", "--resume", "c", "--batch_size", "0"],
+            "not a positive whole number",
+        ),
         ("gen_features.py", ["--inf_list", "absent", "--feat_list", "b", "--resume", "c"], "absent: No such file"),
-        ("finetune_on_feedback.py", ["--checkpoint", "c", "--feedback_file", "absent.json"], "absent.json: no such file"),
-        ("finetune_on_feedback.py", ["--checkpoint", "c", "--feedback_file", "f", "--val_split", "1.2"], "outside [0, 1)"),
-        ("build_hard_pairs.py", ["--features_list", "absent.npy", "--output_file", "o.json"], "absent.npy: no such file"),
+        (
+            "finetune_on_feedback.py",
+            ["--checkpoint", "c", "--feedback_file", "absent.json"],
+            "absent.json: no such file",
+        ),
+        (
+            "finetune_on_feedback.py",
+            ["--checkpoint", "c", "--feedback_file", "f", "--val_split", "1.2"],
+            "outside [0, 1)",
+        ),
+        (
+            "build_hard_pairs.py",
+            ["--features_list", "absent.npy", "--output_file", "o.json"],
+            "absent.npy: no such file",
+        ),
     ],
 )
 def test_bad_arguments_end_with_2_and_one_clear_line(run_script, script, flags, message):

@@ -31,7 +31,10 @@ def test_rows_follow_the_list_and_equal_one_image_at_a_time(run_script, tmp_path
     assert store.names == (faces / "images.list").read_text().split()
     model = load_backbone(tiny_checkpoint).model
     with torch.no_grad():
-        alone = [model(to_input(torch.from_numpy(decode_image(path)[0])[None], PRESETS["magface"])).numpy()[0] for path in store.names]
+        alone = [
+            model(to_input(torch.from_numpy(decode_image(path)[0])[None], PRESETS["magface"])).numpy()[0]
+            for path in store.names
+        ]
     assert np.allclose(store.embeddings, alone, atol=1e-4)
     assert f"wrote 60 embeddings of 128 values to {name}" in done.stdout
     assert "magnitude (quality): min" in done.stdout
@@ -44,7 +47,12 @@ def test_a_killed_run_goes_on_without_missing_or_double_rows(tmp_path, faces, ti
     long_list = tmp_path / "long.list"
     long_list.write_text((faces / "images.list").read_text() * 40)
     flags = ["--inf_list", long_list, "--feat_list", "f.npy", "--resume", tiny_checkpoint, "--batch_size", 32]
-    process = subprocess.Popen([sys.executable, ROOT / "gen_features.py", *map(str, flags)], cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "gen_features.py", *map(str, flags)],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
     state = tmp_path / "f.npy.part.json"
     while not (state.exists() and json.loads(state.read_text())["rows"] >= 64):
         assert process.poll() is None
@@ -82,8 +90,13 @@ def test_bad_lists_are_refused(run_script, tmp_path, tiny_checkpoint):
     (tmp_path / "a face.jpg").write_bytes(cv2.imencode(".jpg", np.zeros((112, 112, 3), np.uint8))[1].tobytes())
     (tmp_path / "space.list").write_text("a face.jpg\n")
     flags = ["--resume", tiny_checkpoint, "--feat_list"]
-    assert "no image paths in it" in run_script("gen_features.py", "--inf_list", "empty.list", *flags, "f.list", code=2).stderr
-    assert "contains a space" in run_script("gen_features.py", "--inf_list", "space.list", *flags, "f.list", code=2).stderr
+    assert (
+        "no image paths in it"
+        in run_script("gen_features.py", "--inf_list", "empty.list", *flags, "f.list", code=2).stderr
+    )
+    assert (
+        "contains a space" in run_script("gen_features.py", "--inf_list", "space.list", *flags, "f.list", code=2).stderr
+    )
     run_script("gen_features.py", "--inf_list", "space.list", *flags, "f.npy")
     assert read_features(tmp_path / "f.npy").names == ["a face.jpg"]
     (tmp_path / "file").touch()

@@ -17,12 +17,32 @@ from magface_al.pairs import read_pairs
 
 @pytest.fixture
 def pairs(run_script, tmp_path, features):
-    run_script("build_hard_pairs.py", "--features_list", features, "--output_file", "pairs.json", "--pos_target", 60, "--neg_target", 60)
+    run_script(
+        "build_hard_pairs.py",
+        "--features_list",
+        features,
+        "--output_file",
+        "pairs.json",
+        "--pos_target",
+        60,
+        "--neg_target",
+        60,
+    )
     return tmp_path / "pairs.json"
 
 
 def test_hard_pairs_are_the_hardest_and_say_so(run_script, tmp_path, features):
-    flags = ["--features_list", features, "--pos_target", 6000, "--neg_target", 50, "--max_per_image", 0, "--output_file"]
+    flags = [
+        "--features_list",
+        features,
+        "--pos_target",
+        6000,
+        "--neg_target",
+        50,
+        "--max_per_image",
+        0,
+        "--output_file",
+    ]
     done = run_script("build_hard_pairs.py", *flags, "pairs.json")
     assert "only 120 of the 6000 same pairs wanted exist" in done.stderr  # 12 people x 10 pairs of 5 images
     assert "different pairs: cosine min" in done.stdout
@@ -32,7 +52,9 @@ def test_hard_pairs_are_the_hardest_and_say_so(run_script, tmp_path, features):
     cosine = directions @ directions.T
     person = np.array([name.split("/")[-2] for name in store.names])
     different = np.triu(person[:, None] != person[None, :])
-    assert min(p.extra["similarity"] for p in found if p.label == 0) == pytest.approx(np.sort(cosine[different])[-50], abs=1e-5)
+    assert min(p.extra["similarity"] for p in found if p.label == 0) == pytest.approx(
+        np.sort(cosine[different])[-50], abs=1e-5
+    )
     for pair in found:
         assert pair.extra["similarity"] == pytest.approx(cosine[row[pair.image1], row[pair.image2]], abs=1e-5)
     run_script("build_hard_pairs.py", *flags, "again.json")
@@ -41,7 +63,17 @@ def test_hard_pairs_are_the_hardest_and_say_so(run_script, tmp_path, features):
 
 @pytest.mark.parametrize("strategy", ["sampled", "balanced"])
 def test_random_strategies_follow_the_seed(run_script, tmp_path, features, strategy):
-    flags = ["--features_list", features, "--pos_target", 30, "--neg_target", 30, "--strategy", strategy, "--output_file"]
+    flags = [
+        "--features_list",
+        features,
+        "--pos_target",
+        30,
+        "--neg_target",
+        30,
+        "--strategy",
+        strategy,
+        "--output_file",
+    ]
     run_script("build_hard_pairs.py", *flags, "a.json", "--seed", 1)
     run_script("build_hard_pairs.py", *flags, "b.json", "--seed", 1)
     run_script("build_hard_pairs.py", *flags, "c.json", "--seed", 2)
@@ -55,13 +87,35 @@ def test_identities_may_come_from_a_list(run_script, tmp_path):
     one = run_script("build_hard_pairs.py", "--features_list", "f.list", "--output_file", "p.json", code=2)
     assert "all 3 images show one identity" in one.stderr
     (tmp_path / "who.list").write_text("a.jpg 0 7 0\nb.jpg 0 7 0\nc.jpg ann\n")
-    run_script("build_hard_pairs.py", "--features_list", "f.list", "--output_file", "p.json", "--identity_from", "list", "--identity_list", "who.list")
+    run_script(
+        "build_hard_pairs.py",
+        "--features_list",
+        "f.list",
+        "--output_file",
+        "p.json",
+        "--identity_from",
+        "list",
+        "--identity_list",
+        "who.list",
+    )
     found = {pair.key(): pair.label for pair in read_pairs(tmp_path / "p.json").pairs}
     assert found == {("a.jpg", "b.jpg"): 1, ("a.jpg", "c.jpg"): 0, ("b.jpg", "c.jpg"): 0}
 
 
-def test_errors_are_shown_worst_first_and_a_rerun_leaves_no_old_ones(run_script, tmp_path, features, pairs, tiny_checkpoint):
-    flags = ["--model", tiny_checkpoint, "--feedback_file", pairs, "--features_list", features, "--output_dir", "errors", "--threshold"]
+def test_errors_are_shown_worst_first_and_a_rerun_leaves_no_old_ones(
+    run_script, tmp_path, features, pairs, tiny_checkpoint
+):
+    flags = [
+        "--model",
+        tiny_checkpoint,
+        "--feedback_file",
+        pairs,
+        "--features_list",
+        features,
+        "--output_dir",
+        "errors",
+        "--threshold",
+    ]
     done = run_script("visualize_errors.py", *flags, 0.4, "--max_fn", 3)
     summary = json.loads((tmp_path / "errors" / "error_summary.json").read_text())
     content = read_pairs(pairs)
@@ -98,7 +152,9 @@ def test_hostile_names_do_not_reach_the_page(run_script, tmp_path, faces):
     assert "<img src=x" not in (tmp_path / "errors" / "index.html").read_text()
 
 
-def test_features_of_other_weights_or_another_convention_are_refused(run_script, tmp_path, features, pairs, tiny_checkpoint):
+def test_features_of_other_weights_or_another_convention_are_refused(
+    run_script, tmp_path, features, pairs, tiny_checkpoint
+):
     other = torch.load(tiny_checkpoint, weights_only=True)
     other["state_dict"]["features.module.fc.bias"] += 1
     torch.save(other, tmp_path / "other.pth")
@@ -113,8 +169,13 @@ def test_images_missing_in_the_features_are_embedded(run_script, tmp_path, featu
     store = read_features(features)
     (tmp_path / "few.list").write_text("\n".join(store.names[:20]) + "\n")
     run_script("gen_features.py", "--inf_list", "few.list", "--feat_list", "few.npy", "--resume", tiny_checkpoint)
-    for name, flags in (("all", ["--features_list", features]), ("few", ["--features_list", "few.npy", "--model", tiny_checkpoint])):
-        run_script("visualize_errors.py", "--feedback_file", pairs, "--output_dir", name, "--max_fp", 0, "--max_fn", 0, *flags)
+    for name, flags in (
+        ("all", ["--features_list", features]),
+        ("few", ["--features_list", "few.npy", "--model", tiny_checkpoint]),
+    ):
+        run_script(
+            "visualize_errors.py", "--feedback_file", pairs, "--output_dir", name, "--max_fp", 0, "--max_fn", 0, *flags
+        )
     summaries = [json.loads((tmp_path / name / "error_summary.json").read_text()) for name in ("all", "few")]
     assert summaries[0]["auc"] == pytest.approx(summaries[1]["auc"], abs=1e-4)
     assert len(content["pairs"]) == summaries[1]["pairs"]
@@ -127,12 +188,21 @@ def finetune(run_script, checkpoint, pairs, *flags, **options):
                       "--force_cpu", *flags, **options)  # fmt: skip
 
 
-def test_finetuning_resumes_to_the_same_weights_and_leaves_batchnorm_alone(run_script, tmp_path, pairs, tiny_checkpoint):
+def test_finetuning_resumes_to_the_same_weights_and_leaves_batchnorm_alone(
+    run_script, tmp_path, pairs, tiny_checkpoint
+):
     finetune(run_script, tiny_checkpoint, pairs, "--epochs", 2, "--output_dir", "whole")
     history = json.loads((tmp_path / "whole" / "history.json").read_text())
     assert [entry["epoch"] for entry in history["epochs"]] == [0, 1, 2]
     names = {path.name for path in (tmp_path / "whole").iterdir()}
-    assert names >= {"magface_feedback_epoch1.pth", "magface_feedback_epoch2.pth", "magface_feedback_best.pth", "history.png", "relabel.json", "manifest.json"}
+    assert names >= {
+        "magface_feedback_epoch1.pth",
+        "magface_feedback_epoch2.pth",
+        "magface_feedback_best.pth",
+        "history.png",
+        "relabel.json",
+        "manifest.json",
+    }
     aucs = [entry["val_auc"] for entry in history["epochs"]]
     assert aucs[history["best_epoch"]] == max(aucs)
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")
@@ -149,7 +219,19 @@ def test_finetuning_resumes_to_the_same_weights_and_leaves_batchnorm_alone(run_s
 
 
 def test_nobody_is_trained_on_and_validated(run_script, tmp_path, pairs, tiny_checkpoint):
-    finetune(run_script, tiny_checkpoint, pairs, "--epochs", 1, "--output_dir", "out", "--trainable", "head", "--test_split", 0.2)
+    finetune(
+        run_script,
+        tiny_checkpoint,
+        pairs,
+        "--epochs",
+        1,
+        "--output_dir",
+        "out",
+        "--trainable",
+        "head",
+        "--test_split",
+        0.2,
+    )
     people = []
     for part in ("train", "val", "test"):
         found = read_pairs(tmp_path / "out" / f"{part}_pairs.json").pairs
@@ -158,7 +240,9 @@ def test_nobody_is_trained_on_and_validated(run_script, tmp_path, pairs, tiny_ch
 
 
 def test_the_documented_recipe_warns_that_different_pairs_teach_nothing(run_script, pairs, tiny_checkpoint):
-    done = finetune(run_script, tiny_checkpoint, pairs, "--epochs", 1, "--loss", "contrastive", "--margin", 0.01, "--lr", 1e-12)
+    done = finetune(
+        run_script, tiny_checkpoint, pairs, "--epochs", 1, "--loss", "contrastive", "--margin", 0.01, "--lr", 1e-12
+    )
     assert "0 of" in done.stdout
     assert "hardly any different pair has a gradient" in done.stderr
 
@@ -185,7 +269,15 @@ def test_labels_of_one_kind_are_refused(run_script, write_pairs_file, pairs, tin
 def test_evaluation_reports_the_change_and_guards_against_forgetting(run_script, tmp_path, pairs, tiny_checkpoint):
     finetune(run_script, tiny_checkpoint, pairs, "--epochs", 1, "--output_dir", "out")
     flags = ["--checkpoint", tiny_checkpoint, "--feedback_file", pairs, "--resamples", 50, "--finetuned"]
-    done = run_script("evaluate_finetuned_model.py", *flags, "out/magface_feedback_epoch1.pth", "--general_file", pairs, "--max_regression", 1)
+    done = run_script(
+        "evaluate_finetuned_model.py",
+        *flags,
+        "out/magface_feedback_epoch1.pth",
+        "--general_file",
+        pairs,
+        "--max_regression",
+        1,
+    )
     result = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())["target"]
     assert result["change"]["eer"] == pytest.approx(result["after"]["eer"] - result["before"]["eer"])
     assert result["before"]["tar_at_far_0.001"] is None
@@ -194,7 +286,9 @@ def test_evaluation_reports_the_change_and_guards_against_forgetting(run_script,
     wrecked["state_dict"]["features.module.fc.weight"] = torch.randn(128, 96 * 49) * 0.01
     wrecked["state_dict"]["features.module.layer1.0.conv1.weight"] *= 50
     torch.save(wrecked, tmp_path / "wrecked.pth")
-    done = run_script("evaluate_finetuned_model.py", *flags, "wrecked.pth", "--general_file", pairs, "--max_regression", 0, code=None)
+    done = run_script(
+        "evaluate_finetuned_model.py", *flags, "wrecked.pth", "--general_file", pairs, "--max_regression", 0, code=None
+    )
     flipped = read_pairs(tmp_path / "evaluation" / "flipped.json").pairs
     result = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
     assert len(flipped) == result["fixed"] + result["broken"]

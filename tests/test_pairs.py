@@ -63,8 +63,14 @@ def people_of(part):
 def test_no_person_is_in_two_parts():
     rng = np.random.default_rng(0)
     people = rng.integers(0, 40, (500, 2))
-    pairs = [Pair(f"{a}/{k}", f"{b}/{k + 1}", int(a == b), {"identity1": str(a), "identity2": str(b)}) for k, (a, b) in enumerate(people)]
-    pairs += [Pair(f"{a}/x{k}", f"{a}/y{k}", 1, {"identity1": str(a), "identity2": str(a)}) for k, a in enumerate(people[:, 0])]
+    pairs = [
+        Pair(f"{a}/{k}", f"{b}/{k + 1}", int(a == b), {"identity1": str(a), "identity2": str(b)})
+        for k, (a, b) in enumerate(people)
+    ]
+    pairs += [
+        Pair(f"{a}/x{k}", f"{a}/y{k}", 1, {"identity1": str(a), "identity2": str(a)})
+        for k, a in enumerate(people[:, 0])
+    ]
     split = split_pairs(pairs, [0.6, 0.2, 0.2], np.random.default_rng(1))
     train, val, test = map(people_of, split.parts)
     assert not (train & val or train & test or val & test)

@@ -40,7 +40,9 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
     def stage(script: str, *flags: object) -> None:
         print(f"\n$ python {script} {' '.join(map(str, flags))}", flush=True)
-        subprocess.run([sys.executable, ROOT / script, *map(str, flags)], cwd=folder, check=False, env=os.environ).check_returncode()
+        subprocess.run(
+            [sys.executable, ROOT / script, *map(str, flags)], cwd=folder, check=False, env=os.environ
+        ).check_returncode()
 
     def people(name: str, seed: int, count: int, pairs: int, domain: str) -> None:
         stage("create_test_feedback.py", "--synthetic", "--domain", domain, "--num_identities", count, "--images_per_identity", 6,
@@ -63,7 +65,9 @@ def main(args: argparse.Namespace, run: Run) -> None:
         stage("visualize_errors.py", "--model", "tuned/magface_feedback_best.pth", "--feedback_file", "held_out/feedback_pairs_test.json",
               "--output_dir", "errors_after", "--max_fp", 50, "--max_fn", 50)  # fmt: skip
     except subprocess.CalledProcessError as error:
-        raise WorkError(f"{Path(error.cmd[1]).name} ended with exit code {error.returncode}; its message stands above") from None
+        raise WorkError(
+            f"{Path(error.cmd[1]).name} ended with exit code {error.returncode}; its message stands above"
+        ) from None
     conclude(folder, run)
 
 
@@ -71,8 +75,10 @@ def conclude(folder: Path, run: Run) -> None:
     """The one line that matters, and where to look."""
     target = json.loads((folder / "evaluation" / "evaluation.json").read_text())["target"]
     low, high = target["change_intervals_95"]["eer"]
-    print(f"\npeople never trained on (all faces are drawn): EER {target['before']['eer']:.2%} before, {target['after']['eer']:.2%} after, "
-          f"change {100 * target['change']['eer']:+.2f} points, 95 % interval [{100 * low:+.2f}, {100 * high:+.2f}]")
+    print(
+        f"\npeople never trained on (all faces are drawn): EER {target['before']['eer']:.2%} before, {target['after']['eer']:.2%} after, "
+        f"change {100 * target['change']['eer']:+.2f} points, 95 % interval [{100 * low:+.2f}, {100 * high:+.2f}]"
+    )
     run.wrote(folder / "errors_after" / "index.html", "the page of what it still gets wrong")
     run.wrote(folder / "evaluation" / "before_after.png", "the picture before and after")
 

@@ -48,7 +48,9 @@ class MagFaceHead(nn.Module):
         """raw embeddings [B, D], label int64 [B] -> scalar loss."""
         magnitude = raw.norm(dim=1).clamp(L_A, U_A)
         margin = L_M + (U_M - L_M) / (U_A - L_A) * (magnitude - L_A)
-        cosine = nn.functional.linear(nn.functional.normalize(raw), nn.functional.normalize(self.weight)).clamp(-1 + 1e-6, 1 - 1e-6)
+        cosine = nn.functional.linear(nn.functional.normalize(raw), nn.functional.normalize(self.weight)).clamp(
+            -1 + 1e-6, 1 - 1e-6
+        )
         target = cosine.gather(1, label[:, None])[:, 0]
         pushed = target * margin.cos() - (1 - target**2).sqrt() * margin.sin()
         logits = cosine.scatter(1, label[:, None], torch.where(target > 0, pushed, target)[:, None])
@@ -58,7 +60,9 @@ class MagFaceHead(nn.Module):
 
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
-    parser.add_argument("--output_file", type=Path, default=ROOT / "assets" / "demo_magface.pth", help="checkpoint to write")
+    parser.add_argument(
+        "--output_file", type=Path, default=ROOT / "assets" / "demo_magface.pth", help="checkpoint to write"
+    )
     parser.add_argument("--people", type=cli.positive_int, default=500, help="people to train on")
     parser.add_argument("--images", type=cli.positive_int, default=14, help="images of each")
     parser.add_argument("--epochs", type=cli.positive_int, default=8, help="passes over the images")
@@ -75,7 +79,14 @@ def main(args: argparse.Namespace, run: Run) -> None:
     model = train(torch.from_numpy(np.stack(faces)), torch.tensor(numbers), args)
     for domain in ("clean", "cctv"):
         print(f"{domain:>6}, 200 other people: {evaluate(model, args.seed + 1000, domain)}")
-    save_backbone(args.output_file, model, arch="iresnet_tiny", preprocessing=PRESETS["magface"], epoch=args.epochs, manifest=run.as_dict())
+    save_backbone(
+        args.output_file,
+        model,
+        arch="iresnet_tiny",
+        preprocessing=PRESETS["magface"],
+        epoch=args.epochs,
+        manifest=run.as_dict(),
+    )
     run.wrote(args.output_file, "the demo model")
 
 
