@@ -72,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--distill", type=cli.non_negative_float, default=1.0, help="adaptive: weight of the pull to the original"
     )
     recipe.add_argument("--weight_decay", type=cli.non_negative_float, default=0.0, help="of AdamW")
+    recipe.add_argument("--warmup", type=cli.fraction, default=0.1, help="share of the steps over which the rate rises")
     recipe.add_argument(
         "--ema", type=cli.fraction, default=0.0, help="decay of the averaged weights that are kept; 0: no averaging"
     )
