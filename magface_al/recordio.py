@@ -37,9 +37,10 @@ class RecordFile:
         self.path = path
         if not path.is_file():
             raise UserError(f"{path}: no such file, expected a RecordIO file such as train.rec")
-        self._file = path.open("rb")
         index = path.with_suffix(".idx")
-        self.offsets = _read_index(index) if index.exists() else self._scan()
+        known = _read_index(index) if index.exists() else None
+        self._file = path.open("rb")
+        self.offsets = self._scan() if known is None else known
 
     def __enter__(self) -> RecordFile:
         return self
