@@ -1,0 +1,130 @@
+"""Feature stores and extraction against a plain reference: values written and read one by one, images embedded in one loop.
+
+example  python benchmarks/bench_features.py --rows 10000 --images 32
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+from timing import header, heading, row, seconds  # noqa: E402
+
+from magface_al import cli  # noqa: E402
+from magface_al.embed import Embedder, face_batches  # noqa: E402
+from magface_al.feature_writer import FeatureWriter  # noqa: E402
+from magface_al.features import read_features  # noqa: E402
+from magface_al.iresnet import build_iresnet  # noqa: E402
+from magface_al.manifest import Run  # noqa: E402
+from magface_al.preprocess import PRESETS  # noqa: E402
+from magface_al.runtime import pick_device  # noqa: E402
+from magface_al.synthetic import draw_people  # noqa: E402
+
+
+def plain_write(path: Path, names: list[str], embeddings: np.ndarray) -> None:
+    """The documented recipe: each value formatted and written on its own."""
+    with path.open("w") as file:
+        for name, embedding in zip(names, embeddings, strict=True):
+            file.write(f"{name} ")
+            for value in embedding:
+                file.write(f"{value} ")
+            file.write("\n")
+
+
+def plain_read(path: Path) -> np.ndarray:
+    """The documented recipe: `list(map(float, ...))` a line."""
+    with path.open() as file:
+        return np.array([list(map(float, line.split()[1:])) for line in file], np.float32)
+
+
+@torch.no_grad()
+def plain_extract(model: torch.nn.Module, paths: list[Path], target: Path, device: torch.device, batch: int) -> None:
+    """Decode image by image, embed a batch, write value by value; nothing overlaps."""
+    names, rows = [], []
+    for start in range(0, len(paths), batch):
+        chunk = paths[start : start + batch]
+        faces = [torch.from_numpy(cv2.imread(str(path)).transpose(2, 0, 1).astype(np.float32) / 255) for path in chunk]
+        rows.append(model(torch.stack(faces).to(device)).cpu().numpy())
+        names += [str(path) for path in chunk]
+    plain_write(target, names, np.concatenate(rows))
+
+
+def our_write(path: Path, names: list[str], embeddings: np.ndarray) -> None:
+    """A whole store, as gen_features.py writes it, 128 rows at a time."""
+    writer = FeatureWriter(path, {}, resume=False)
+    for start in range(0, len(names), 128):
+        writer.append(names[start : start + 128], embeddings[start : start + 128], [])
+    writer.finish({})
+
+
+def our_extract(embedder: Embedder, paths: list[Path], target: Path, batch: int) -> None:
+    """As gen_features.py does it."""
+    writer = FeatureWriter(target, {}, resume=False)
+    for faces in face_batches([(str(path), path) for path in paths], batch, workers=2):
+        writer.append(faces.names, embedder(faces.faces), faces.failures)
+    writer.finish({})
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = cli.new_parser(__doc__)
+    parser.add_argument("--rows", type=cli.positive_int, default=10_000, help="embeddings of 512 values in the store")
+    parser.add_argument("--images", type=cli.positive_int, default=32, help="faces to embed")
+    parser.add_argument(
+        "--arch", choices=["iresnet18", "iresnet50", "iresnet100"], default="iresnet100", help="backbone"
+    )
+    parser.add_argument("--batch_size", type=cli.positive_int, default=32, help="images a step")
+    parser.add_argument("--force_cpu", action="store_true", help="no GPU")
+    return parser
+
+
+def main(args: argparse.Namespace, run: Run) -> None:
+    heading()
+    header()
+    with tempfile.TemporaryDirectory() as folder:
+        stores(Path(folder), args.rows)
+        extraction(Path(folder), args)
+
+
+def stores(folder: Path, count: int) -> None:
+    embeddings = np.random.default_rng(0).normal(size=(count, 512)).astype(np.float32)
+    names = [f"people/person_{k // 10}/{k}.jpg" for k in range(count)]
+    plain, text, binary = folder / "plain.list", folder / "ours.list", folder / "ours.npy"
+    written = seconds(lambda: plain_write(plain, names, embeddings), 1)
+    row("write, binary", written, seconds(lambda: our_write(binary, names, embeddings)), ">= 100x")
+    row("write, text", written, seconds(lambda: our_write(text, names, embeddings)), ">= 5x")
+    row("read, text", seconds(lambda: plain_read(text), 1), seconds(lambda: read_features(text)), ">= 4x")
+    for path in (text, binary):
+        assert np.array_equal(read_features(path).embeddings, embeddings)
+
+
+def extraction(folder: Path, args: argparse.Namespace) -> None:
+    cuda = torch.cuda.is_available() and not args.force_cpu
+    paths = []
+    for person, image, face in draw_people(-(-args.images // 8), 8, seed=0):
+        paths.append(folder / f"{person}_{image}.jpg")
+        cv2.imwrite(str(paths[-1]), face)
+    torch.manual_seed(0)
+    model = build_iresnet(args.arch).eval()
+    plain_device = torch.device("cuda" if cuda else "cpu")
+    plain_model = model.to(plain_device)
+    # The plain loop comes first: pick_device changes how this process keeps its memory.
+    plain = seconds(lambda: plain_extract(plain_model, paths, folder / "p.list", plain_device, args.batch_size), 2)
+    device = pick_device("auto", args.force_cpu)
+    embedder = Embedder(model.to(memory_format=torch.channels_last), PRESETS["magface"], device)
+    ours = seconds(lambda: our_extract(embedder, paths, folder / "o.list", args.batch_size), 2)
+    row(f"embed {len(paths)} faces, {args.arch}, {device}", plain, ours, ">= 1.2x")
+    same = np.allclose(plain_read(folder / "p.list"), read_features(folder / "o.list").embeddings, rtol=1e-3, atol=1e-3)
+    print(f"{len(paths) / ours:.1f} images/s; both give {'the same' if same else 'DIFFERENT'} embeddings")
+
+
+if __name__ == "__main__":
+    cli.run(build_parser(), main)

@@ -1,0 +1,41 @@
+"""Seconds, ratios and the lines about machine and versions that stand above every benchmark's table."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+
+def seconds(work: Callable[[], object], rounds: int = 3, device: torch.device | None = None) -> float:
+    """The shortest of `rounds` runs: other processes can only make a run longer."""
+    best = float("inf")
+    for _ in range(rounds):
+        started = time.perf_counter()
+        work()
+        if device is not None and device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def heading() -> None:
+    """Print the command, the machine and the versions."""
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    print(f"$ python {' '.join(sys.argv)}")
+    print(f"{platform.machine()}, {os.cpu_count()} cores{gpu}; Python {platform.python_version()}, torch {torch.__version__}, NumPy {np.__version__}")  # fmt: skip
+
+
+def row(what: str, plain: float, ours: float, expected: str = "") -> None:
+    """One line: how long the plain reference and the project's code took, and how many times faster the latter is."""
+    print(f"{what:<44} {plain:9.3f} s {ours:9.3f} s {plain / ours:8.2f}x  {expected}", flush=True)
+
+
+def header() -> None:
+    """The columns of `row`."""
+    print(f"{'':<44} {'plain':>11} {'magface-al':>11} {'faster':>9}  {'expected':>8}")

@@ -1,0 +1,96 @@
+"""The scripts on real photos and a real model: known accuracy, known label errors, and a real change of camera."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from magface_al.features import read_features, unit
+from magface_al.pairs import read_pairs
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def lfw(shared_data, tmp_path_factory):
+    """(feature store, folder) of all 13,233 photos of LFW, embedded by gen_features.py with the y1 weights."""
+    import subprocess
+    import sys
+
+    from conftest import ROOT
+
+    folder = tmp_path_factory.mktemp("lfw")
+    images = shared_data / "lfw" / "images"
+    names = sorted(str(path.relative_to(images)) for path in images.glob("*/*.jpg"))
+    (folder / "lfw.list").write_text("\n".join(names))
+    weights = shared_data / "weights" / "mobilefacenet_y1_converted.pth"
+    command = [sys.executable, ROOT / "gen_features.py", "--inf_list", folder / "lfw.list", "--root", images, "--feat_list",
+               folder / "lfw.npy", "--resume", weights, "--preprocessing", "auto"]  # fmt: skip
+    subprocess.run([*map(str, command)], check=True, capture_output=True)
+    return read_features(folder / "lfw.npy"), folder
+
+
+def lfw_pairs(path):
+    """(names1, names2, same) of the official list: ten folds of 300 same and 300 different pairs."""
+    first, second, same = [], [], []
+    for line in path.read_text().splitlines()[1:]:
+        words = line.split("\t")
+        other = words[0] if len(words) == 3 else words[2]
+        first.append(f"{words[0]}/{words[0]}_{int(words[1]):04d}.jpg")
+        second.append(f"{other}/{other}_{int(words[-1]):04d}.jpg")
+        same.append(len(words) == 3)
+    return first, second, np.array(same)
+
+
+def ten_fold_accuracy(similarity, same):
+    """Each tenth judged at the threshold that is best on the other nine."""
+    fold = np.arange(len(same)) // 600
+    thresholds = np.linspace(-1, 1, 2001)
+    right = (similarity[None] >= thresholds[:, None]) == same
+    return np.mean([right[right[:, fold != k].mean(1).argmax()][fold == k].mean() for k in range(10)])
+
+
+def test_lfw_has_its_known_accuracy(lfw, shared_data):
+    store, _ = lfw
+    assert store.embeddings.shape == (13233, 128)
+    row = {name: k for k, name in enumerate(store.names)}
+    first, second, same = lfw_pairs(shared_data / "pairs" / "lfw_pairs.txt")
+    directions = unit(store.embeddings)
+    similarity = np.sum(directions[[row[name] for name in first]] * directions[[row[name] for name in second]], axis=1)
+    assert len(same) == 6000
+    assert ten_fold_accuracy(similarity, same) == pytest.approx(0.9945, abs=0.001)
+    assert np.count_nonzero(similarity[same] < 0.4) == pytest.approx(84, abs=6)
+    assert np.count_nonzero(similarity[~same] >= 0.4) == 0
+
+
+def test_known_label_errors_are_among_the_first_mined_pairs(lfw, run_script, tmp_path):
+    store, _ = lfw
+    run_script(
+        "build_hard_pairs.py",
+        "--features_list",
+        store.path,
+        "--output_file",
+        "hard.json",
+        "--pos_target",
+        40,
+        "--neg_target",
+        40,
+    )
+    found = read_pairs(tmp_path / "hard.json").pairs
+    pairs = {frozenset(name.split("/")[-1].removesuffix(".jpg") for name in pair.key()) for pair in found}
+    # One person under two names: two different-person pairs of the same face.
+    assert {"Carlos_Beltran_0001", "Raul_Ibanez_0001"} in pairs
+    assert {"Bart_Hendricks_0001", "Ricky_Ray_0001"} in pairs
+    # A photo of somebody else: the least similar same-person pairs of its folder.
+    assert sum("Michael_Schumacher_0008" in pair for pair in pairs) >= 3
+
+
+def test_a_bad_camera_is_learnt_from_500_answers_without_forgetting(shared_data, run_script, tmp_path):
+    run_script("benchmarks/real_domain_shift.py", "--data", shared_data, "--work_dir", tmp_path, "--recipes", "default")
+    table = json.loads((tmp_path / "table.json").read_text())
+    start, tuned = table["start"], table["default"]
+    assert tuned["shifted"]["eer"] <= 0.7 * start["shifted"]["eer"]
+    assert tuned["shifted"]["change_interval_95"][1] < 0
+    assert tuned["clean"]["change"] <= 0.1
