@@ -106,12 +106,17 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.embed import Embedder
     from magface_al.finetune import FineTuner, index_pairs, validate
     from magface_al.finetune_progress import Progress
-    from magface_al.pairs import describe, read_pairs
+    from magface_al.pairs import contradictions, describe, read_pairs
     from magface_al.runtime import device_name, pick_device
 
     recipe = recipe_of(args)
     feedback = read_pairs(args.feedback_file).labelled()
     run.read(args.feedback_file, describe(feedback.pairs))
+    if wrong := contradictions(feedback.pairs):
+        run.note(
+            f"{len(wrong)} pairs are answered different although other answers make them one person "
+            f"(first: {wrong[0].image1} and {wrong[0].image2}); some of these answers are wrong"
+        )
     device = pick_device(args.device, args.force_cpu)
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
     run.read(args.checkpoint, backbone.describe())
@@ -251,6 +256,11 @@ def finish(args: argparse.Namespace, progress: Progress, everything: AnsweredPai
     if progress.best_epoch == 0:
         run.note(f"no epoch was better than the start by {args.select_by}: the original weights are written as best")
     run.facts |= {"best_epoch": progress.best_epoch, "history": progress.history}
+    start, best = progress.history[0], progress.history[progress.best_epoch]
+    print(
+        f"validation pairs are told apart best at cosine {best['val_best_threshold']:.3f} (before: {start['val_best_threshold']:.3f}); "
+        f"median magnitude {best['val_magnitude']:.2f} (before: {start['val_magnitude']:.2f})"
+    )
     run.wrote(progress.best_path, f"the best weights (epoch {progress.best_epoch})")
     doubtful = doubtful_answers(everything, progress.best_embeddings(everything.faces), args.threshold)
     write_pairs(args.output_dir / "relabel.json", doubtful, root=str(args.feedback_file.parent.resolve()))

@@ -28,6 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
     files.add_argument(
         "--features_list", type=Path, metavar="FEATURES", help="cached embeddings of this model, text or .npy"
     )
+    files.add_argument(
+        "--skip_bad_lines", action="store_true", help="leave out malformed lines of a text store, and count them"
+    )
     files.add_argument("--output_dir", type=Path, default=Path("magface_errors"), help="folder for everything written")
     errors = parser.add_argument_group("errors")
     errors.add_argument("--threshold", type=cli.cosine, default=0.4, help="cosine above which a pair is called same")
@@ -58,7 +61,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.read(args.feedback_file, describe(pair_file.pairs))
     args.output_dir.mkdir(parents=True, exist_ok=True)
     run.path = args.output_dir / "manifest.json"
-    scores = score_pairs(pair_file, cli.model_choice(args), run, args.features_list)
+    scores = score_pairs(pair_file, cli.model_choice(args), run, args.features_list, args.skip_bad_lines)
 
     summary = summarize(scores, args.threshold, args.seed)
     curves = png_bytes(score_figure(scores.similarity, scores.pair_file.labels(), args.threshold))

@@ -20,8 +20,8 @@ from magface_al import losses
 from magface_al.backbones import trainable_modules
 from magface_al.embed import CPU_BATCH, Embedder
 from magface_al.errors import WorkError
-from magface_al.features import unit
-from magface_al.metrics import Figures
+from magface_al.features import magnitudes, unit
+from magface_al.metrics import Figures, best_threshold
 from magface_al.pairs import SAME, Pair, image_identities
 from magface_al.preprocess import Preprocessing, to_input
 from magface_al.runtime import mixed_precision
@@ -235,9 +235,14 @@ def schedule(step: int, steps: int, warmup: float) -> float:
 
 
 def validate(embedder: Embedder, pairs: AnsweredPairs, threshold: float) -> dict[str, float | None]:
-    """val_auc, val_eer, val_accuracy (at the threshold) of the validation pairs."""
-    figures = Figures(pairs.similarities(embedder(pairs.faces)), pairs.same, threshold)()
-    return {f"val_{name}": figures[name] for name in ("auc", "eer", "accuracy")}
+    """val_auc, val_eer, val_accuracy (at the threshold) of the validation pairs, the threshold at which they are told
+    apart best, and the median magnitude of their images, which should not drift: it is their quality score."""
+    embeddings = embedder(pairs.faces)
+    similarity = pairs.similarities(embeddings)
+    figures = Figures(similarity, pairs.same, threshold)()
+    entry = {f"val_{name}": figures[name] for name in ("auc", "eer", "accuracy")}
+    entry["val_best_threshold"] = best_threshold(similarity, pairs.same)[0]
+    return entry | {"val_magnitude": float(np.median(magnitudes(embeddings)))}
 
 
 def doubtful_answers(pairs: AnsweredPairs, embeddings: np.ndarray, threshold: float, most: int = 50) -> list[Pair]:

@@ -41,7 +41,13 @@ class ModelChoice:
     workers: int = 4
 
 
-def score_pairs(pair_file: PairFile, choice: ModelChoice, run: Run, features_list: Path | None = None) -> PairScores:
+def score_pairs(
+    pair_file: PairFile,
+    choice: ModelChoice,
+    run: Run,
+    features_list: Path | None = None,
+    skip_bad_lines: bool = False,
+) -> PairScores:
     """Score every pair. Images in the feature store are not read again; the others are embedded with the checkpoint.
 
     Torch is imported only if something has to be embedded, or if the checkpoint is not the very file that made the
@@ -50,8 +56,10 @@ def score_pairs(pair_file: PairFile, choice: ModelChoice, run: Run, features_lis
     cached: dict[str, np.ndarray] = {}
     backbone = None
     if features_list is not None:
-        store = read_features(features_list)
+        store = read_features(features_list, skip_bad_lines=skip_bad_lines)
         run.read(features_list, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
+        if store.skipped_lines:
+            run.note(f"{features_list}: {store.skipped_lines} malformed lines were left out")
         backbone = _check_store(store, choice, run)
         cached = _lookup(store, pair_file)
     absent = [image for image in pair_file.images() if image not in cached]

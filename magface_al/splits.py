@@ -39,6 +39,8 @@ def split_pairs(
     person, unit = _people(pairs, max(shares))
     sides = np.unique([person[name] for pair in pairs for name in (pair.image1, pair.image2)], return_inverse=True)[1]
     sides = sides.reshape(-1, 2)
+    labels = np.array([pair.label for pair in pairs])
+    kinds = len(set(labels))
     best: np.ndarray | None = None
     best_waste = np.inf
     for _ in range(DRAWS):
@@ -48,6 +50,8 @@ def split_pairs(
         kept = np.array([np.count_nonzero(part == k) for k in range(len(shares))])
         # Pairs lost, plus those by which the small parts miss their share of what is kept: both make worse evidence.
         waste = len(pairs) - kept.sum() + np.abs(kept - np.array(shares) * kept.sum())[1:].sum() * 2
+        # A part that shows only one kind of pair is no evidence at all.
+        waste += len(pairs) * sum(len(set(labels[part == k])) < kinds for k in range(len(shares)) if shares[k] > 0)
         if waste < best_waste:
             best, best_waste = part, waste
     assert best is not None

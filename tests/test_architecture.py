@@ -1,0 +1,58 @@
+"""The rules that keep the code in one piece, checked on the source itself."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = {path.stem: path for path in (ROOT / "magface_al").glob("*.py")}
+SOURCES = [path for folder in ("", "magface_al", "tools", "benchmarks") for path in (ROOT / folder).glob("*.py")]
+
+
+def imports(path, *, at_run_time_only=False):
+    """The magface_al modules that a file imports; without those under `if TYPE_CHECKING` if asked."""
+    tree = ast.parse(path.read_text())
+    if at_run_time_only:
+        tree.body = [
+            node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+        ]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "magface_al":
+            found |= {node.module.split(".")[1]} if "." in node.module else {alias.name for alias in node.names}
+    return found & set(MODULES)
+
+
+def test_the_package_has_no_import_cycle():
+    graph = {name: imports(path, at_run_time_only=True) for name, path in MODULES.items()}
+    done = set()
+    while ready := {name for name in graph if name not in done and graph[name] <= done}:
+        done |= ready
+    assert done == set(graph), f"in a cycle, or importing one: {set(graph) - done}"
+
+
+def test_no_script_imports_another():
+    scripts = {path.stem for path in ROOT.glob("*.py")}
+    for path in SOURCES:
+        names = {
+            alias.name.split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
+        names |= {node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
+        assert not names & scripts, path
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_checkpoints_are_read_safely_and_whole(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            if ast.unparse(node.func) == "torch.load":
+                assert given.get("weights_only") == "True", f"{path}:{node.lineno}"
+            assert given.get("strict") != "False" or ast.unparse(node.func) == "zip", f"{path}:{node.lineno}"
+        assert not (isinstance(node, ast.ExceptHandler) and node.type is None), f"{path}:{node.lineno}"

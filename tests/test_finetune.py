@@ -1,0 +1,150 @@
+"""finetune_on_feedback.py interrupted, resumed, and with the options that change what is learnt."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from magface_al.checkpoint import load_backbone
+from magface_al.pairs import read_pairs
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def feedback(run_script, tmp_path, features):
+    run_script("build_hard_pairs.py", "--features_list", features, "--output_file", "pairs.json", "--pos_target", 60, "--neg_target", 60)  # fmt: skip
+    return tmp_path / "pairs.json"
+
+
+@pytest.fixture
+def flags(feedback, tiny_checkpoint):
+    return [
+        "--checkpoint",
+        tiny_checkpoint,
+        "--feedback_file",
+        feedback,
+        "--batch_size",
+        8,
+        "--val_split",
+        0.3,
+        "--force_cpu",
+    ]
+
+
+def weights(path):
+    return load_backbone(path).model.state_dict()
+
+
+@pytest.mark.parametrize("ema", [0, 0.9])
+def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(run_script, tmp_path, flags, ema):
+    flags = [*flags, "--epochs", 3, "--ema", ema]
+    run_script("finetune_on_feedback.py", *flags, "--output_dir", "whole")
+    command = [sys.executable, ROOT / "finetune_on_feedback.py", *flags, "--output_dir", "cut"]
+    process = subprocess.Popen([*map(str, command)], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    history = tmp_path / "cut" / "history.json"
+    while not (history.exists() and len(json.loads(history.read_text())["epochs"]) > 1):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "cut" / "magface_feedback_epoch3.pth").exists()
+    done = run_script("finetune_on_feedback.py", *flags, "--output_dir", "cut", "--resume_training")
+    assert "epoch   1" not in done.stdout
+    whole, resumed = (weights(tmp_path / name / "magface_feedback_epoch3.pth") for name in ("whole", "cut"))
+    for key in whole:
+        assert torch.equal(whole[key], resumed[key]), key
+    assert (tmp_path / "whole" / "history.json").read_text() == history.read_text()
+    done = run_script(
+        "finetune_on_feedback.py", *flags, "--output_dir", "cut", "--resume_training", "--lr", 0.5, code=2
+    )
+    assert "was trained with lr 0.0001, expected 0.5" in done.stderr
+    done = run_script("finetune_on_feedback.py", *flags, "--output_dir", "empty", "--resume_training", code=2)
+    assert "no training to resume" in done.stderr
+
+
+def test_ctrl_c_keeps_the_epochs_that_are_done(tmp_path, flags, run_script):
+    command = [sys.executable, ROOT / "finetune_on_feedback.py", *flags, "--epochs", 200, "--output_dir", "out"]
+    process = subprocess.Popen([*map(str, command)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    state = tmp_path / "out" / "training_state.pth"
+    while not state.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "complete epochs are kept; --resume_training goes on from there" in errors
+    assert "Traceback" not in errors
+    load_backbone(tmp_path / "out" / "magface_feedback_best.pth")
+    assert not list((tmp_path / "out").glob("*.part"))
+
+
+def test_batch_norm_in_training_mode_replaces_the_statistics(run_script, tmp_path, flags, tiny_checkpoint):
+    run_script("finetune_on_feedback.py", *flags, "--epochs", 1, "--batch_norm", "train", "--output_dir", "out")
+    start, tuned = weights(tiny_checkpoint), weights(tmp_path / "out" / "magface_feedback_epoch1.pth")
+    assert not torch.equal(start["bn1.running_mean"], tuned["bn1.running_mean"])
+
+
+@pytest.mark.parametrize("part", ["head", "last_stage"])
+def test_only_the_chosen_layers_learn(run_script, tmp_path, flags, tiny_checkpoint, part):
+    run_script("finetune_on_feedback.py", *flags, "--epochs", 1, "--trainable", part, "--output_dir", "out")
+    start, tuned = weights(tiny_checkpoint), weights(tmp_path / "out" / "magface_feedback_epoch1.pth")
+    changed = {key.split(".")[0] for key in start if not torch.equal(start[key], tuned[key])}
+    assert changed <= ({"fc", "features", "bn2"} | ({"layer4"} if part == "last_stage" else set()))
+    assert "fc" in changed
+    assert ("layer4" in changed) == (part == "last_stage")
+
+
+def test_wrong_answers_are_listed_for_a_second_look(run_script, tmp_path, flags, feedback):
+    content = json.loads(feedback.read_text())
+    easiest = max((pair for pair in content["pairs"] if pair["label"] == 1), key=lambda pair: pair["similarity"])
+    easiest["label"] = 0
+    feedback.write_text(json.dumps(content))
+    run_script(
+        "finetune_on_feedback.py", *flags, "--epochs", 1, "--lr", 1e-9, "--split_by", "pair", "--output_dir", "out"
+    )
+    listed = {pair.key() for pair in read_pairs(tmp_path / "out" / "relabel.json").pairs}
+    assert tuple(sorted((easiest["image1"], easiest["image2"]))) in listed
+
+
+def test_missing_images_are_named_and_the_rest_is_learnt(run_script, flags, feedback):
+    content = json.loads(feedback.read_text())
+    content["pairs"][0]["image1"] = "absent.png"
+    feedback.write_text(json.dumps(content))
+    done = run_script("finetune_on_feedback.py", *flags, "--epochs", 1)
+    assert "absent.png: No such file or directory; its pairs are left out" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_named(run_script, tmp_path, flags):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    done = run_script("finetune_on_feedback.py", *flags, "--output_dir", "closed/out", code=2)
+    assert "closed/out: Permission denied" in done.stderr
+
+
+def test_an_output_folder_that_is_a_file_is_named(run_script, tmp_path, flags):
+    (tmp_path / "file").touch()
+    assert (
+        "file/out: Not a directory"
+        in run_script("finetune_on_feedback.py", *flags, "--output_dir", "file/out", code=2).stderr
+    )
+
+
+def test_answers_that_contradict_each_other_are_reported(run_script, tmp_path, flags, feedback):
+    content = json.loads(feedback.read_text())
+    one, two, three = sorted({pair[side] for pair in content["pairs"] for side in ("image1", "image2")})[:3]
+    content["pairs"] = [pair for pair in content["pairs"] if {pair["image1"], pair["image2"]} != {one, three}]
+    for a, b, label in ((one, two, 1), (two, three, 1), (one, three, 0)):
+        person = Path(one).parent.name
+        content["pairs"].append({"image1": a, "image2": b, "label": label, "identity1": person, "identity2": person})
+    feedback.write_text(json.dumps(content))
+    done = run_script("finetune_on_feedback.py", *flags, "--epochs", 1)
+    assert "1 pairs are answered different although other answers make them one person" in done.stderr
