@@ -117,14 +117,16 @@ def table(summary: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(
             (
                 label,
-                value if limits is None or summary[name] is None else f"{value}  [{limits[0]:.2%}, {limits[1]:.2%}]",
+                value
+                if limits is None or summary[name] is None
+                else f"{value}  [{percent(name, limits[0])}, {percent(name, limits[1])}]",
             )
         )
     if summary["best_threshold"] is not None:
         rows.append(
             (
                 "best threshold",
-                f"{summary['best_threshold']:.3f} (accuracy {summary['best_threshold_accuracy']:.2%} on these very pairs)",
+                f"{summary['best_threshold']:.3f} (accuracy {percent('accuracy', summary['best_threshold_accuracy'])} on these very pairs)",
             )
         )
     return rows

@@ -48,7 +48,7 @@ class PlainStep:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     def _read(self, names: list[str]) -> torch.Tensor:
         faces = [torch.from_numpy(cv2.imread(name).transpose(2, 0, 1).astype(np.float32) / 255) for name in names]

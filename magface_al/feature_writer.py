@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from magface_al.features import ROWS_AT_ONCE, is_binary, magnitudes, manifest_pa
 from magface_al.files import read_json, write_json
 from magface_al.fixed_text import format_fixed
 
+SAVE_EVERY = 1.0  # seconds between two records of the progress: what a kill may cost
+
 
 class FeatureWriter:
     """Append rows to a store that appears, whole, only at `finish`.
 
-    Rows go to `.part` files; after each batch a small state file records how far the image list has been consumed and
+    Rows go to `.part` files; about once a second a small state file records how far the image list has been consumed and
     how long each part is; on resuming the parts are cut to those lengths, so that no row is missing or doubled.
     `made_from` identifies the work (list, weights, input convention): parts of other work are thrown away.
     """
@@ -33,6 +36,7 @@ class FeatureWriter:
         state = self._resumable_state() if resume else self._fresh_state()
         self.consumed, self.rows, self.failed = state["consumed"], state["rows"], state["failed"]
         self.dimensions: int | None = state["dimensions"]
+        self._save_at = 0.0  # on time.monotonic(): the first batch is recorded at once
         self._files = [_part(final).open("ab") for final in [*self._finals, self._magnitudes_path]]
         self._rows_file, self._failures_file, *self._paths_file, self._magnitudes_file = self._files
         for file, length in zip(self._files, state["lengths"], strict=True):
@@ -61,12 +65,17 @@ class FeatureWriter:
         self.consumed += len(names) + len(failures)
         self.rows += len(names)
         self.failed += len(failures)
+        if time.monotonic() >= self._save_at:
+            self._save_state()
+
+    def _save_state(self) -> None:
         for file in self._files:
             file.flush()
         write_json(self._state_path, {
             "made_from": self.made_from, "consumed": self.consumed, "rows": self.rows, "failed": self.failed,
             "dimensions": self.dimensions, "lengths": [file.tell() for file in self._files],
         })  # fmt: skip
+        self._save_at = time.monotonic() + SAVE_EVERY
 
     def _write_rows(self, names: Sequence[str], embeddings: np.ndarray) -> None:
         self._magnitudes_file.write(magnitudes(embeddings).astype("<f4").data)

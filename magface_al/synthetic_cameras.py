@@ -51,8 +51,8 @@ class Camera:
 
 
 DOMAINS = {
-    "clean": Camera(side=(70, 112), brightness=(0.8, 1.15), noise=(0, 4), blur=(0, 1.0), quality=(70, 95), grey=0.1, pitch=0.0),
-    "cctv": Camera(side=(26, 42), brightness=(0.5, 0.9), noise=(3, 8), blur=(0.3, 1.2), quality=(25, 60), grey=0.7, pitch=0.2, vignette=0.4),
+    "clean": Camera(side=(44, 112), brightness=(0.6, 1.2), noise=(0, 8), blur=(0, 1.4), quality=(50, 95), grey=0.2, pitch=0.0),
+    "cctv": Camera(side=(28, 44), brightness=(0.5, 0.9), noise=(3, 8), blur=(0.3, 1.2), quality=(30, 65), grey=0.6, pitch=0.18, vignette=0.4),
     "night": Camera(side=(40, 80), brightness=(0.15, 0.4), noise=(6, 14), blur=(0.3, 1.5), quality=(50, 80), grey=1.0, pitch=0.05, vignette=0.7),
 }  # fmt: skip
 
