@@ -226,18 +226,16 @@ def train_epochs(tuner: FineTuner, progress: Progress, val: AnsweredPairs, thres
     from magface_al.finetune import validate
 
     epochs = tuner.recipe.epochs
-    for number in range(len(progress.history), epochs + 1):
-        try:
+    try:
+        for number in range(len(progress.history), epochs + 1):
             steps = tqdm(tuner.epoch(number), total=tuner.steps // epochs, unit="step", desc=f"epoch {number}/{epochs}")
             loss = float(np.mean(list(steps)))
             figures = validate(Embedder(tuner.averaged, tuner.preprocessing, tuner.device), val, threshold)
-        except KeyboardInterrupt:
-            run.note(
-                f"interrupted in epoch {number}: the {number - 1} complete epochs are kept; --resume_training goes on from there"
-            )
-            raise
-        best = progress.record({"epoch": number, "loss": loss, **figures}, tuner.averaged, tuner)
-        print(line_of(progress.history[-1]) + ("  best so far" if best else ""))
+            best = progress.record({"epoch": number, "loss": loss, **figures}, tuner.averaged, tuner)
+            print(line_of(progress.history[-1]) + ("  best so far" if best else ""))
+    except KeyboardInterrupt:
+        run.note(f"interrupted in epoch {number}: the complete epochs are kept; --resume_training goes on from there")
+        raise
 
 
 def line_of(entry: dict[str, Any]) -> str:

@@ -93,6 +93,7 @@ class FeatureWriter:
 
     def magnitude_summary(self) -> dict[str, float]:
         """min, median and max of the magnitudes of all rows, those of an earlier, interrupted run included."""
+        self._magnitudes_file.flush()
         values = np.fromfile(_part(self._magnitudes_path), "<f4")
         return {
             name: round(float(of(values)), 4) for name, of in (("min", np.min), ("median", np.median), ("max", np.max))
@@ -100,6 +101,7 @@ class FeatureWriter:
 
     def keep_failures(self) -> Path:
         """Put the list of unreadable images in place although there is no store to write. Returns its path."""
+        self._failures_file.flush()
         return _part(self.failures_path).replace(self.failures_path)
 
     def finish(self, manifest: dict[str, Any]) -> None:

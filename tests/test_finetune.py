@@ -103,13 +103,25 @@ def test_only_the_chosen_layers_learn(run_script, tmp_path, flags, tiny_checkpoi
     assert ("layer4" in changed) == (part == "last_stage")
 
 
-def test_wrong_answers_are_listed_for_a_second_look(run_script, tmp_path, flags, feedback):
+def test_wrong_answers_are_listed_for_a_second_look(run_script, tmp_path, feedback):
     content = json.loads(feedback.read_text())
     easiest = max((pair for pair in content["pairs"] if pair["label"] == 1), key=lambda pair: pair["similarity"])
     easiest["label"] = 0
     feedback.write_text(json.dumps(content))
     run_script(
-        "finetune_on_feedback.py", *flags, "--epochs", 1, "--lr", 1e-9, "--split_by", "pair", "--output_dir", "out"
+        "finetune_on_feedback.py",
+        "--checkpoint",
+        ROOT / "assets" / "demo_magface.pth",
+        "--feedback_file",
+        feedback,
+        "--epochs",
+        1,
+        "--lr",
+        1e-9,
+        "--split_by",
+        "pair",
+        "--output_dir",
+        "out",
     )
     listed = {pair.key() for pair in read_pairs(tmp_path / "out" / "relabel.json").pairs}
     assert tuple(sorted((easiest["image1"], easiest["image2"]))) in listed
