@@ -61,7 +61,7 @@ def write_people(folder, people, images):
 
 @pytest.mark.slow
 def test_the_quick_start_runs_as_written(workplace):
-    write_people(workplace, people=6, images=2)
+    write_people(workplace, people=4, images=2)
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -76,7 +76,7 @@ def test_the_quick_start_runs_as_written(workplace):
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     best = load_backbone(workplace / "checkpoints_feedback" / "magface_feedback_best.pth")
     assert best.arch == "iresnet100"
-    assert np.load(workplace / "features.npy").shape == (12, 512)
+    assert np.load(workplace / "features.npy").shape == (8, 512)
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in ROOT.glob("*.py")))
