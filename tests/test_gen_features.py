@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,8 @@ import pytest
 import torch
 
 from magface_al.checkpoint import load_backbone
-from magface_al.embed import Embedder
+from magface_al.embed import Embedder, face_batches
+from magface_al.feature_writer import FeatureWriter
 from magface_al.features import read_features
 from magface_al.preprocess import PRESETS, decode_image, to_input
 
@@ -111,6 +113,21 @@ def test_a_full_disk_leaves_the_old_store(run_script, tmp_path, faces, tiny_chec
                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)))  # fmt: skip
     assert "File too large" in done.stderr
     assert (tmp_path / "f.list").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["f.list", "f.npy"])
+def test_memory_does_not_grow_with_the_list(tmp_path, name):
+    cv2.imwrite(str(tmp_path / "face.png"), np.zeros((112, 112, 3), np.uint8))
+    images = [(f"{k}.png", tmp_path / "face.png") for k in range(4000)]  # 150 MB once decoded
+    tracemalloc.start()
+    writer = FeatureWriter(tmp_path / name, {})
+    for batch in face_batches(iter(images), 32, workers=2):
+        writer.append(batch.names, batch.faces[:, :8, :8].reshape(len(batch.names), -1), batch.failures)
+    writer.finish({})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30e6
+    assert len(read_features(tmp_path / name).names) == 4000
 
 
 class SmallMemory(torch.nn.Module):

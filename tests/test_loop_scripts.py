@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 
 import numpy as np
@@ -138,6 +139,31 @@ def test_errors_are_shown_worst_first_and_a_rerun_leaves_no_old_ones(
     run_script("visualize_errors.py", *flags, 1)
     assert not list((tmp_path / "errors" / "false_positives").iterdir())
     assert json.loads((tmp_path / "errors" / "error_summary.json").read_text())["precision"] is None
+
+
+def test_labels_of_one_kind_leave_figures_undefined(run_script, tmp_path, features, pairs):
+    same = [pair for pair in json.loads(pairs.read_text())["pairs"] if pair["label"] == 1]
+    (tmp_path / "same.json").write_text(json.dumps(same))
+    done = run_script(
+        "visualize_errors.py", "--feedback_file", "same.json", "--features_list", features, "--output_dir", "errors"
+    )
+    summary = json.loads((tmp_path / "errors" / "error_summary.json").read_text())
+    assert [summary[name] for name in ("auc", "eer", "fmr", "best_threshold")] == [None] * 4
+    assert summary["recall"] == summary["true_positives"] / len(same)
+    assert "undefined" in done.stdout
+
+
+def test_a_full_disk_leaves_the_old_pairs(run_script, tmp_path, features, pairs):
+    before = pairs.read_bytes()
+    done = run_script("build_hard_pairs.py", "--features_list", features, "--output_file", pairs, "--seed", 1, code=1,
+                      preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)))  # fmt: skip
+    assert "File too large" in done.stderr
+    assert pairs.read_bytes() == before
+
+
+def test_an_output_folder_that_cannot_be_made_is_named(run_script, features, pairs):
+    flags = ["--feedback_file", pairs, "--features_list", features, "--output_dir"]
+    assert "/proc/errors: No such file" in run_script("visualize_errors.py", *flags, "/proc/errors", code=2).stderr
 
 
 def test_hostile_names_do_not_reach_the_page(run_script, tmp_path, faces):
