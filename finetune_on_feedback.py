@@ -35,6 +35,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--feedback_file", type=Path, required=True, metavar="PAIRS.json", help="answered pairs to learn from"
     )
     files.add_argument(
+        "--replay_list",
+        type=Path,
+        metavar="LIST",
+        help="image list of ordinary faces, unlabelled, on which the model must stay as it is; they guard against forgetting",
+    )
+    files.add_argument(
         "--output_dir", type=Path, default=Path("checkpoints_feedback"), help="folder for everything written"
     )
     cli.add_checkpoint_options(parser)
@@ -70,6 +76,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     recipe.add_argument(
         "--distill", type=cli.non_negative_float, default=1.0, help="adaptive: weight of the pull to the original"
+    )
+    recipe.add_argument(
+        "--replay", type=cli.non_negative_float, default=10.0, help="weight of the pull on the faces of --replay_list"
     )
     recipe.add_argument("--weight_decay", type=cli.non_negative_float, default=0.0, help="of AdamW")
     recipe.add_argument("--warmup", type=cli.fraction, default=0.1, help="share of the steps over which the rate rises")
@@ -124,9 +133,11 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.path = args.output_dir / "manifest.json"
     run.facts |= {"device": device_name(device), "recipe": asdict(recipe), **backbone.origin()}
 
-    faces = load_faces(feedback, args.workers, backbone.preprocessing.size, run)
+    images = [(name, feedback.locate(name)) for name in feedback.images()]
+    faces = read_faces(images, args.workers, backbone.preprocessing.size, run)
+    replay = read_replay(args, backbone.preprocessing.size, run)
     train, val, test = split(args, feedback, faces, run)
-    train, val = index_pairs(train, faces), index_pairs(val, faces)
+    train, val = index_pairs(train, faces, replay), index_pairs(val, faces)
     start = Embedder(backbone.model, backbone.preprocessing, device)
     teacher = start(train.faces)
     report_gradient(train, teacher, recipe, run)
@@ -148,21 +159,31 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     return Recipe(**{name: getattr(args, name) for name in names}, augment=not args.no_augment)
 
 
-def load_faces(feedback: PairFile, workers: int, size: int, run: Run) -> dict[str, np.ndarray]:
-    """Every image of the pairs, decoded; those that cannot be read are named and left out."""
+def read_faces(images: list[tuple[str, Path]], workers: int, size: int, run: Run) -> dict[str, np.ndarray]:
+    """name -> face uint8 [size, size, 3] of each (name, path); those that cannot be read are named and left out."""
     from tqdm import tqdm
 
     from magface_al.embed import face_batches
 
     faces: dict[str, np.ndarray] = {}
-    images = [(name, feedback.locate(name)) for name in feedback.images()]
-    for batch in tqdm(
-        face_batches(images, 64, workers, size), total=-(-len(images) // 64), unit="batch", desc="reading"
-    ):
-        faces |= zip(batch.names, batch.faces, strict=True)
-        for name, reason in batch.failures:
-            run.note(f"{feedback.locate(name)}: {reason}; its pairs are left out")
+    with tqdm(total=len(images), unit="image", desc="reading") as progress:
+        for batch in face_batches(images, 64, workers, size):
+            faces |= zip(batch.names, batch.faces, strict=True)
+            for name, reason in batch.failures:
+                run.note(f"{dict(images)[name]}: {reason}; it is left out, and so are its pairs")
+            progress.update(len(batch.names) + len(batch.failures))
     return faces
+
+
+def read_replay(args: argparse.Namespace, size: int, run: Run) -> list[np.ndarray]:
+    """The faces of --replay_list, if one is given."""
+    from magface_al.image_list import read_image_list
+
+    if args.replay_list is None:
+        return []
+    images = list(read_image_list(args.replay_list, allow_spaces=True))
+    run.read(args.replay_list, f"{len(images)} faces on which the model is to stay as it is")
+    return list(read_faces(images, args.workers, size, run).values())
 
 
 def split(args: argparse.Namespace, feedback: PairFile, faces: dict[str, np.ndarray], run: Run) -> list[list[Pair]]:

@@ -43,6 +43,7 @@ class Recipe:
     batch_norm: str = "frozen"
     in_batch: float = 1.0  # weight of the softmax over the batch (adaptive)
     distill: float = 1.0  # weight of the pull to the original embeddings (adaptive)
+    replay: float = 10.0  # weight of the same pull on the replay faces, where there are any
     weight_decay: float = 0.0
     warmup: float = 0.1  # share of all steps over which the learning rate rises
     clip: float = 1.0  # largest norm of the gradient
@@ -56,7 +57,8 @@ class AnsweredPairs:
     """Pairs as indices into their images uint8 [M, size, size, 3] BGR, which are held in memory (38 kB each).
 
     names [M]; first, second int64 [N]; same bool [N]; groups int64 [M], equal where two images are known to show one
-    person; pairs [N] as they stand in the file.
+    person; pairs [N] as they stand in the file. The last `replay` faces are of no pair and have no name or group: faces
+    nobody answered about, on which the model must stay as it is.
     """
 
     names: list[str]
@@ -66,6 +68,7 @@ class AnsweredPairs:
     same: np.ndarray
     groups: np.ndarray
     pairs: Sequence[Pair]
+    replay: int = 0
 
     def similarities(self, embeddings: np.ndarray) -> np.ndarray:
         """Raw embeddings [M, D] of the images -> cosine of each pair, float32 [N]."""
@@ -73,19 +76,22 @@ class AnsweredPairs:
         return np.einsum("nd,nd->n", directions[self.first], directions[self.second])
 
 
-def index_pairs(pairs: Sequence[Pair], faces: dict[str, np.ndarray]) -> AnsweredPairs:
-    """Index pairs, all of whose images must be in `faces` (name -> uint8 [size, size, 3])."""
+def index_pairs(
+    pairs: Sequence[Pair], faces: dict[str, np.ndarray], replay: Sequence[np.ndarray] = ()
+) -> AnsweredPairs:
+    """Index pairs, all of whose images must be in `faces` (name -> uint8 [size, size, 3]); replay as in AnsweredPairs."""
     names = list(dict.fromkeys(name for pair in pairs for name in (pair.image1, pair.image2)))
     row = {name: k for k, name in enumerate(names)}
     identity = image_identities(pairs)
     return AnsweredPairs(
         names=names,
-        faces=np.stack([faces[name] for name in names]),
+        faces=np.stack([*(faces[name] for name in names), *replay]),
         first=np.array([row[pair.image1] for pair in pairs]),
         second=np.array([row[pair.image2] for pair in pairs]),
         same=np.array([pair.label == SAME for pair in pairs]),
         groups=np.unique([identity[name] for name in names], return_inverse=True)[1],
         pairs=pairs,
+        replay=len(replay),
     )
 
 
@@ -171,12 +177,22 @@ class FineTuner:
         self.model.eval()
 
     def loss(self, batch: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-        """The loss of the pairs `batch`, int64 [B]; both images of every pair go through the network at once."""
-        rows = torch.from_numpy(np.concatenate([self.data.first[batch], self.data.second[batch]]))
+        """The loss of the pairs `batch`, int64 [B]; all images of the step go through the network at once."""
+        data, recipe = self.data, self.recipe
+        count, total = len(batch), len(data.faces)
+        replayed = rng.integers(total - data.replay, total, size=count if data.replay else 0)
+        rows = torch.from_numpy(np.concatenate([data.first[batch], data.second[batch], replayed])).to(self.device)
         raw = self._embed(rows, rng)
+        same = torch.as_tensor(data.same[batch], device=self.device)
+        loss = self._pair_loss(raw[: 2 * count], rows[: 2 * count], same)
+        if data.replay:
+            loss = loss + recipe.replay * losses.distillation(raw[2 * count :], self.teacher[rows[2 * count :]])
+        return loss
+
+    def _pair_loss(self, raw: torch.Tensor, rows: torch.Tensor, same: torch.Tensor) -> torch.Tensor:
+        """raw [2B, D]: the embeddings of the images `rows`, the first ones of all B pairs before the second ones."""
         directions = nn.functional.normalize(raw)
-        first, second = directions[: len(batch)], directions[len(batch) :]
-        same = torch.as_tensor(self.data.same[batch], device=self.device)
+        first, second = directions.chunk(2)
         recipe = self.recipe
         if recipe.loss == "contrastive":
             return losses.contrastive_euclidean(first, second, same, recipe.margin)
@@ -184,7 +200,6 @@ class FineTuner:
             return losses.contrastive_cosine(first, second, same, recipe.margin)
         loss = losses.logistic(first, second, same, recipe.threshold)
         if recipe.loss == "adaptive":
-            rows = rows.to(self.device)
             loss = loss + recipe.in_batch * losses.in_batch(directions, self.groups[rows])
             loss = loss + recipe.distill * losses.distillation(raw, self.teacher[rows])
         return loss
@@ -192,8 +207,8 @@ class FineTuner:
     def _embed(self, rows: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """Raw embeddings float32 [B, D] of the images `rows`, with gradients."""
         if self.activations is not None:
-            return self.model.head(self.activations[rows.to(self.device)])
-        faces = torch.from_numpy(self.data.faces)[rows].to(self.device)
+            return self.model.head(self.activations[rows])
+        faces = torch.from_numpy(self.data.faces)[rows.cpu()].to(self.device)
         if self.recipe.augment:
             faces = mirrored_at_random(faces, rng)
         with mixed_precision(self.device):

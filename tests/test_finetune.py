@@ -9,11 +9,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from magface_al.checkpoint import load_backbone
+from magface_al.embed import Embedder
+from magface_al.features import unit
 from magface_al.pairs import read_pairs
+from magface_al.preprocess import decode_image
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -131,7 +135,7 @@ def test_missing_images_are_named_and_the_rest_is_learnt(run_script, flags, feed
     content["pairs"][0]["image1"] = "absent.png"
     feedback.write_text(json.dumps(content))
     done = run_script("finetune_on_feedback.py", *flags, "--epochs", 1)
-    assert "absent.png: No such file or directory; its pairs are left out" in done.stderr
+    assert "absent.png: No such file or directory; it is left out, and so are its pairs" in done.stderr
 
 
 def test_an_output_folder_that_is_a_file_is_named(run_script, tmp_path, flags):
@@ -152,3 +156,19 @@ def test_answers_that_contradict_each_other_are_reported(run_script, tmp_path, f
     feedback.write_text(json.dumps(content))
     done = run_script("finetune_on_feedback.py", *flags, "--epochs", 1)
     assert "1 pairs are answered different although other answers make them one person" in done.stderr
+
+
+def test_replayed_faces_hold_the_model_where_it_was(run_script, tmp_path, flags, faces, tiny_checkpoint):
+    listed = (faces / "images.list").read_text().split()
+    moved = {}
+    for weight in (0, 1000):
+        run_script("finetune_on_feedback.py", *flags, "--epochs", 2, "--lr", 0.001, "--replay_list", faces / "images.list", "--replay", weight,
+                   "--output_dir", f"out{weight}")  # fmt: skip
+        after = load_backbone(tmp_path / f"out{weight}" / "magface_feedback_epoch2.pth")
+        images = np.stack([decode_image(Path(name))[0] for name in listed])
+        rows = [
+            Embedder(model.model, model.preprocessing, torch.device("cpu"))(images)
+            for model in (load_backbone(tiny_checkpoint), after)
+        ]
+        moved[weight] = 1 - np.mean(np.sum(unit(rows[0]) * unit(rows[1]), axis=1))
+    assert moved[1000] < moved[0] / 2
