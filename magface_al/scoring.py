@@ -61,7 +61,7 @@ def score_pairs(
         if store.skipped_lines:
             run.note(f"{features_list}: {store.skipped_lines} malformed lines were left out")
         backbone = _check_store(store, choice, run)
-        cached = _lookup(store, pair_file)
+        cached = {image: store.embeddings[row] for image, row in rows_of(store, pair_file).items()}
     absent = [image for image in pair_file.images() if image not in cached]
     if absent:
         if choice.checkpoint is None:
@@ -100,8 +100,8 @@ def _load(choice: ModelChoice, run: Run) -> Backbone:
     return backbone
 
 
-def _lookup(store: FeatureStore, pair_file: PairFile) -> dict[str, np.ndarray]:
-    """image -> embedding [D], matched by the name as written, otherwise by the place on disk."""
+def rows_of(store: FeatureStore, pair_file: PairFile) -> dict[str, int]:
+    """image -> its row in the store, matched by the name as written, otherwise by the place on disk; absent ones are left out."""
     row_of = {name: row for row, name in enumerate(store.names)}
     root = Path(store.root())
     missing = [image for image in pair_file.images() if image not in row_of]
@@ -109,7 +109,7 @@ def _lookup(store: FeatureStore, pair_file: PairFile) -> dict[str, np.ndarray]:
         places = {(root / name).resolve(): row for name, row in row_of.items()}
         found = ((image, places.get(pair_file.locate(image).resolve())) for image in missing)
         row_of |= {image: row for image, row in found if row is not None}
-    return {image: store.embeddings[row_of[image]] for image in pair_file.images() if image in row_of}
+    return {image: row_of[image] for image in pair_file.images() if image in row_of}
 
 
 def _embed(
