@@ -74,19 +74,19 @@ class Known:
         joined = connected_components(map(str, rows), ((str(i), str(j)) for i, j in pairs[label == SAME]))
         self.group = np.arange(count)
         self.group[rows] = [int(joined[str(row)]) for row in rows]
-        self._asked = self._keys(pairs)
+        self._asked = self.keys(pairs)
         apart = self.group[pairs[label == DIFFERENT]]
-        self._apart = np.unique(self._keys(apart[apart[:, 0] != apart[:, 1]]))
+        self._apart = np.unique(self.keys(apart[apart[:, 0] != apart[:, 1]]))
 
-    def _keys(self, pairs: np.ndarray) -> np.ndarray:
+    def keys(self, pairs: np.ndarray) -> np.ndarray:
         """One whole number for each pair [K, 2], whatever its order."""
         return pairs.min(axis=1) * self.count + pairs.max(axis=1)
 
     def covers(self, pairs: np.ndarray) -> np.ndarray:
         """bool [K]: the pairs that were asked before, or whose label the answers imply."""
         group = self.group[pairs]
-        implied = (group[:, 0] == group[:, 1]) | np.isin(self._keys(group), self._apart)
-        return implied | np.isin(self._keys(pairs), self._asked)
+        implied = (group[:, 0] == group[:, 1]) | np.isin(self.keys(group), self._apart)
+        return implied | np.isin(self.keys(pairs), self._asked)
 
     def implied(self) -> tuple[np.ndarray, np.ndarray]:
         """(pairs int64 [M, 2] with i < j, same bool [M]): every pair whose label is known, answered or implied."""

@@ -16,6 +16,7 @@ from magface_al.asked import OPEN, Asked, Known
 from magface_al.metrics import confusion
 
 POSTERIOR_DRAWS = 4000
+LEAST_GENUINE = 10  # answers "same" in the slices, below which their FNMR is no figure
 NAMES = {"fmr": "FMR", "fnmr": "FNMR", "error": "wrong calls"}
 
 
@@ -41,8 +42,11 @@ def estimate(
 
     Each batch's slice estimates the number of pairs of each kind (called same or not, same or not) on its own; batches
     are averaged by their numbers of answers. The answers stay valid when the model changes: the pairs were drawn by the
-    old similarities, but are judged by the new. The interval draws each stratum's unseen pairs from the posterior under
-    Jeffreys' prior, so that no error in few answers is not taken for certainty.
+    old similarities, but are judged by the new. FNMR is None below LEAST_GENUINE answers "same" in the slices.
+
+    The interval draws each stratum's unseen pairs from their posterior, twice: its lower end as if what a stratum has not
+    shown were not there, its upper end under Jeffreys' prior, so that no error in few answers is not taken for certainty
+    (as an exact binomial interval uses Beta(x, n - x + 1) below and Beta(x + 1, n - x) above).
     """
     holdout = asked.holdout()
     parts, left_out = [], 0
@@ -55,13 +59,23 @@ def estimate(
     if not parts:
         return None
     answered = sum(part.answered for part in parts)
-    totals = sum(part.totals() * part.answered / answered for part in parts)
-    drawn = sum(part.posterior(resamples, rng) * part.answered / answered for part in parts)
+    weights = [part.answered / answered for part in parts]
+    totals = sum(weight * part.totals() for weight, part in zip(weights, parts, strict=True))
     value = {name: _finite(rate) for name, rate in _rates(np.asarray(totals)[None]).items()}
-    interval = {
-        name: tuple(np.nanquantile(rate, [0.025, 0.975]).tolist()) for name, rate in _rates(np.asarray(drawn)).items()
-    }
+    if sum(part.cells[:, [0, 3]].sum() for part in parts) < LEAST_GENUINE:
+        value["fnmr"] = None
+    ends = []
+    for prior, quantile in ((1e-6, 0.025), (0.5 / len(parts), 0.975)):
+        drawn = sum(weight * part.posterior(resamples, prior, rng) for weight, part in zip(weights, parts, strict=True))
+        ends.append({name: _quantile(rate, quantile) for name, rate in _rates(np.asarray(drawn)).items()})
+    interval = {name: (ends[0][name], ends[1][name]) for name in NAMES}
     return Estimate(value, interval, answered, sum(part.open for part in parts), left_out)
+
+
+def _quantile(rate: np.ndarray, at: float) -> float:
+    """Over the draws; where the rate does not exist it could be anything."""
+    finite = rate[np.isfinite(rate)]
+    return float(np.quantile(finite, at)) if len(finite) else float(at > 0.5)
 
 
 def _finite(rate: np.ndarray) -> float | None:
@@ -110,14 +124,14 @@ class _Batch:
         weight = self.size / self.cells.sum(axis=1)
         return self.known + (self.cells * weight[:, None]).sum(axis=0)
 
-    def posterior(self, draws: int, rng: np.random.Generator) -> np.ndarray:
+    def posterior(self, draws: int, prior: float, rng: np.random.Generator) -> np.ndarray:
         """float [draws, 4]: what the totals may be, given the answers."""
         total = np.tile(self.known.astype(float), (draws, 1))
         for cells, size in zip(self.cells, self.size, strict=True):
-            # 1/2 for same and for different, on the side(s) of the threshold on which the stratum was seen to lie
+            # the prior for same and for different, on the side(s) of the threshold on which the stratum was seen to lie
             sides = np.array([cells[0] + cells[2], cells[1] + cells[3]]) > 0  # called same, called different
-            prior = np.where(sides[[0, 1, 0, 1]], 0.5, 1e-9)
-            total += cells + (size - cells.sum()) * rng.dirichlet(cells + prior, draws)
+            alpha = np.where(sides[[0, 1, 0, 1]], prior, 1e-9)
+            total += cells + (size - cells.sum()) * rng.dirichlet(cells + alpha, draws)
         return total
 
 
@@ -135,4 +149,4 @@ def describe(found: Estimate) -> Sequence[str]:
 
 
 def _percent(value: float | None) -> str:
-    return "undefined" if value is None else f"{100 * value:.3g} %"
+    return "insufficient data" if value is None else f"{100 * value:.3g} %"

@@ -48,7 +48,7 @@ def choose(
     """
     known = Known(len(unit), asked.pairs, asked.label)
     slots = round(wishes.budget * wishes.random_share)
-    strata = plan_strata(unit, wishes.threshold, slots, rng) if slots else Strata([], [])
+    strata = plan_strata(unit, wishes.threshold, slots, rng) if slots else Strata([], [], wishes.threshold)
     near = max(NEAR, NEAR_PER_QUESTION * wishes.budget)
     faces = torch.as_tensor(unit, device=device)
     scanned = scan(faces, wishes.threshold, near, strata.edges, strata.listed, progress)

@@ -19,7 +19,7 @@ Strategy = Callable[[Candidates, float, int, np.random.Generator], np.ndarray]
 POOL = 8  # likely pairs of one person, per question, among which `hardest` takes the least similar
 SPREAD = 6  # promising pairs, per question, among which `diverse` spreads out
 UNRECOGNISABLE = 0.2  # share of the candidates with the smallest magnitudes that `quality` never asks about
-MIX = {"hardest": 0.5, "diverse": 0.25, "uncertainty": 0.15, "quality": 0.1}
+MIX = {"hardest": 0.45, "quality": 0.4, "diverse": 0.15}
 MISLABELED_SHARE = 0.15  # of a mix, where images have been named
 
 

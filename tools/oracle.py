@@ -37,7 +37,9 @@ def main(args: argparse.Namespace, run: Run) -> None:
     asked = read_pairs(args.pairs_file)
     run.read(args.pairs_file, describe(asked.pairs))
     rng = np.random.default_rng(args.seed)
-    pairs = [pair if pair.label is not None else answered(pair, bool(rng.random() < args.noise)) for pair in asked.pairs]
+    pairs = [
+        pair if pair.label is not None else answered(pair, bool(rng.random() < args.noise)) for pair in asked.pairs
+    ]
     write_pairs(args.feedback_file, pairs, **asked.extra)
     run.wrote(args.feedback_file, describe(pairs))
 
