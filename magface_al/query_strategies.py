@@ -19,7 +19,7 @@ Strategy = Callable[[Candidates, float, int, np.random.Generator], np.ndarray]
 POOL = 8  # likely pairs of one person, per question, among which `hardest` takes the least similar
 SPREAD = 6  # promising pairs, per question, among which `diverse` spreads out
 UNRECOGNISABLE = 0.2  # share of the candidates with the smallest magnitudes that `quality` never asks about
-MIX = {"hardest": 0.45, "quality": 0.4, "diverse": 0.15}
+MIX = {"hardest": 0.4, "quality": 0.35, "uncertainty": 0.15, "diverse": 0.1}
 MISLABELED_SHARE = 0.15  # of a mix, where images have been named
 
 
@@ -143,7 +143,7 @@ def pick(
     """Up to `count` (row of the candidates, strategy that chose it). "mix" shares them out as MIX does."""
     chosen: list[tuple[int, str]] = []
     for name, share in _parts(strategy, c.given is not None, count).items():
-        order = STRATEGIES[name](c, threshold, share, rng)
+        order = STRATEGIES[name](c, threshold, count, rng)  # as if it chose all, so that it looks as far
         chosen += [(row, name) for row in picker.take(c.pairs, order, share)]
     if strategy == "mix" and len(chosen) < count:  # a part ran dry
         rest = picker.take(c.pairs, uncertainty(c, threshold, count, rng), count - len(chosen))
