@@ -47,7 +47,7 @@ def choose(
     two images were given one name, or None; progress is told the images done.
     """
     known = Known(len(unit), asked.pairs, asked.label)
-    slots = round(wishes.budget * wishes.random_share)
+    slots = round(min(wishes.budget, len(unit) * (len(unit) - 1) // 2) * wishes.random_share)
     strata = plan_strata(unit, wishes.threshold, slots, rng) if slots else Strata([], [], wishes.threshold)
     near = max(NEAR, NEAR_PER_QUESTION * wishes.budget)
     faces = torch.as_tensor(unit, device=device)

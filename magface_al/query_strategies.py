@@ -67,7 +67,7 @@ def quality(c: Candidates, threshold: float, count: int, rng: np.random.Generato
 
     Raises UserError if all magnitudes are alike: the store was normalised, and has no quality to go by.
     """
-    if len(c) and c.magnitude.max() - c.magnitude.min() < 1e-3 * c.magnitude.max():
+    if not _graded(c):
         raise UserError(
             "strategy quality: all embeddings have one length, expected raw ones whose length is MagFace's quality; "
             "make the store with gen_features.py from MagFace weights, or choose another strategy"
@@ -76,6 +76,11 @@ def quality(c: Candidates, threshold: float, count: int, rng: np.random.Generato
     seen = np.flatnonzero(rank >= UNRECOGNISABLE)
     order = seen[hardest(c.where(seen), threshold, count, rng)]
     return order[np.argsort((1 + np.arange(len(order))) / rank[order], kind="stable")]
+
+
+def _graded(c: Candidates) -> bool:
+    """Whether the magnitudes differ. Those of a normalised store do not, nor those of a single pair."""
+    return len(c) > 0 and float(np.ptp(c.magnitude)) > 1e-3 * float(c.magnitude.max())
 
 
 def mislabeled(c: Candidates, threshold: float, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -142,7 +147,7 @@ def pick(
 ) -> list[tuple[int, str]]:
     """Up to `count` (row of the candidates, strategy that chose it). "mix" shares them out as MIX does."""
     chosen: list[tuple[int, str]] = []
-    for name, share in _parts(strategy, c.given is not None, count).items():
+    for name, share in _parts(strategy, c, count).items():
         order = STRATEGIES[name](c, threshold, count, rng)  # as if it chose all, so that it looks as far
         chosen += [(row, name) for row in picker.take(c.pairs, order, share)]
     if strategy == "mix" and len(chosen) < count:  # a part ran dry
@@ -151,11 +156,14 @@ def pick(
     return chosen
 
 
-def _parts(strategy: str, named: bool, count: int) -> Mapping[str, int]:
+def _parts(strategy: str, c: Candidates, count: int) -> Mapping[str, int]:
     """strategy -> how many of `count` questions it may choose."""
     if strategy != "mix":
         return {strategy: count}
-    shares = {name: share * (1 - MISLABELED_SHARE * named) for name, share in MIX.items()}
+    named = c.given is not None
+    shares = {name: share for name, share in MIX.items() if name != "quality" or _graded(c)}
+    scale = (1 - MISLABELED_SHARE * named) / sum(shares.values())
+    shares = {name: share * scale for name, share in shares.items()}
     shares |= {"mislabeled": MISLABELED_SHARE} if named else {}
     ends = np.round(np.cumsum([0.0, *shares.values()]) * count).astype(int)
     return dict(zip(shares, np.diff(ends).tolist(), strict=True))

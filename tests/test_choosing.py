@@ -125,6 +125,9 @@ def test_quality_leaves_out_what_cannot_be_recognised(pool):
     flat = Candidates(pool.pairs, pool.similarity, pool.relative, np.ones(len(pool)), pool.unit, None)
     with pytest.raises(UserError, match="all embeddings have one length"):
         STRATEGIES["quality"](flat, 0.4, 40, np.random.default_rng(0))
+    mixed = pick(flat, "mix", 40, 0.4, Picker(4), np.random.default_rng(0))
+    assert {name for _, name in mixed} == {"hardest", "uncertainty", "diverse"}  # a mix does without
+    assert len(mixed) == 40
 
 
 def test_mislabeled_are_the_given_labels_farthest_on_the_wrong_side(pool):
