@@ -64,7 +64,7 @@ def scan(
         similarity.append(top.values.cpu().numpy())
         upper = block[:, start:]  # (i, j) and (j, i) are one pair
         upper[:, : len(block)].masked_fill_(own[:, None] >= own[None, :], -3.0)
-        above += np.array([int((upper > edge).sum()) for edge in bounds[1:-1]], np.int64)
+        above += np.array([int(torch.count_nonzero(upper > edge)) for edge in bounds[1:-1]], np.int64)
         nearest.add(upper, start)
         for s, found in parts.items():
             found.append(_pairs(upper, (upper > bounds[s + 1]) & (upper <= bounds[s]), start))
@@ -88,12 +88,18 @@ class _Nearest:
         self.pairs, self.similarity = np.empty((0, 2), np.int64), np.empty(0, np.float32)
 
     def add(self, upper: torch.Tensor, start: int) -> None:
-        distance = (upper - self.threshold).abs().masked_fill_(upper < -2, 9.0)
-        if distance.numel() > self.count:  # of one block no more than `count` can be wanted, ties aside
-            self.radius = min(self.radius, float(distance.flatten().kthvalue(self.count).values))
-        pairs, similarity = _pairs(upper, distance <= self.radius, start)
-        self.pairs = np.concatenate([self.pairs, pairs])
-        self.similarity = np.concatenate([self.similarity, similarity])
+        """upper: a block in which what is no pair stands below -2; start: the image of its first row and column."""
+        if self.radius > 2:  # nothing known yet: of one block no more than `count` can be wanted, ties aside
+            distance = (upper - self.threshold).abs().masked_fill_(upper < -2, 9.0).flatten()
+            if len(distance) > self.count:
+                self.radius = min(2.0, float(distance.kthvalue(self.count).values))
+        found = _pairs(
+            upper,
+            (upper >= self.threshold - self.radius) & (upper <= self.threshold + self.radius) & (upper > -2),
+            start,
+        )
+        self.pairs = np.concatenate([self.pairs, found[0]])
+        self.similarity = np.concatenate([self.similarity, found[1]])
         if len(self.pairs) > 2 * self.count:
             self._cut()
 
@@ -102,7 +108,7 @@ class _Nearest:
         order = np.lexsort((self.pairs[:, 1], self.pairs[:, 0], distance))[: self.count]
         self.pairs, self.similarity = self.pairs[order], self.similarity[order]
         if len(order) == self.count:
-            self.radius = float(distance[order[-1]])
+            self.radius = float(distance[order[-1]]) + 1e-6  # ties, and the rounding of threshold +- radius
 
     def result(self) -> Found:
         self._cut()
