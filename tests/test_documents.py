@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import cv2
@@ -59,24 +60,64 @@ def write_people(folder, people, images):
     write_records(folder / "faces_webface_112x112" / "train.rec", records)
 
 
+def run_lines(lines, folder):
+    """Run shell commands one after the other, as somebody who pastes them does, on a machine without a GPU."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for line in lines:
+        done = subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False,
+                              env={**os.environ, "PATH": path, "CUDA_VISIBLE_DEVICES": ""})  # fmt: skip
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+
 @pytest.mark.slow
 def test_the_quick_start_runs_as_written(workplace):
     write_people(workplace, people=4, images=2)
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
     shown = [line for line in commands("README.md") if not line.startswith(ELSEWHERE)]
     assert {line.split()[1] for line in shown} >= {path.name for path in ROOT.glob("*.py")}
-    for line in shown:
-        done = subprocess.run(
-            ["bash", "-c", line], cwd=workplace, capture_output=True, text=True, check=False, env=environment
-        )
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    run_lines(shown, workplace)
     best = load_backbone(workplace / "checkpoints_feedback" / "magface_feedback_best.pth")
     assert best.arch == "iresnet100"
     assert np.load(workplace / "features.npy").shape == (8, 512)
+
+
+# The recipe that this project was asked to keep running: its flags and file names, text features, nothing else.
+OWNERS_RECIPE = """
+python gen_features.py --arch iresnet100 --inf_list faces.list --feat_list megaface/feature_out/facescrub_features.list \
+  --resume magface_epoch_00025.pth --batch_size 128 --workers 8
+python build_hard_pairs.py --features_list megaface/feature_out/facescrub_features.list \
+  --output_file megaface/pairs_data/hard_pairs_12k.json --pos_target 6000 --neg_target 6000 --candidate_mult 6 --seed 42
+CUDA_VISIBLE_DEVICES=0 python visualize_errors.py --model magface_epoch_00025.pth \
+  --feedback_file megaface/pairs_data/hard_pairs_12k.json --threshold 0.4 --output_dir megaface/error_vis_hard_12k \
+  --features_list megaface/feature_out/facescrub_features.list --max_fp 500 --max_fn 500
+CUDA_VISIBLE_DEVICES=0 python finetune_on_feedback.py --checkpoint magface_epoch_00025.pth \
+  --feedback_file megaface/pairs_data/hard_pairs_12k.json --output_dir checkpoints_feedback_hard_12k \
+  --epochs 5 --batch_size 32 --lr 0.00001 --margin 0.4 --val_split 0.2 --seed 42
+"""
+
+
+@pytest.mark.slow
+def test_the_owners_recipe_runs_with_its_file_names(workplace):
+    write_people(workplace, people=4, images=2)
+    run_lines(OWNERS_RECIPE.replace("\\\n", " ").strip().splitlines(), workplace)
+    errors = workplace / "megaface" / "error_vis_hard_12k"
+    summary = json.loads((errors / "error_summary.json").read_text())
+    counts = [summary[f"{truth}_{kind}"] for truth in ("true", "false") for kind in ("positives", "negatives")]
+    assert sum(counts) == summary["pairs"] == 28  # 4 pairs of one person, 24 of two
+    assert summary["accuracy"] == pytest.approx(sum(counts[:2]) / 28)
+    assert (errors / "false_positives").is_dir()
+    assert (errors / "false_negatives").is_dir()
+    epochs = sorted(path.name for path in (workplace / "checkpoints_feedback_hard_12k").glob("*.pth"))
+    assert epochs == [
+        "magface_feedback_best.pth",
+        *(f"magface_feedback_epoch{k}.pth" for k in range(1, 6)),
+        "training_state.pth",
+    ]
+
+
+def test_both_environments_name_the_same_packages():
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    listed = re.findall(r"^ +- ([\w-]+>=.*)$", (ROOT / "environment.yml").read_text(), re.MULTILINE)
+    assert set(listed) >= set(packages)
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in ROOT.glob("*.py")))
