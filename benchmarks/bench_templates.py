@@ -88,9 +88,9 @@ def main(args: argparse.Namespace, run: Run) -> None:
         command = [sys.executable, ROOT / "evaluate_templates.py", "--features_list", folder / "features.npy", "--meta",
                    folder / "ijbc", "--output_dir", folder / "results"]  # fmt: skip
         seconds, resident, own = watched(list(map(str, command)))
-        print(
-            f"evaluate_templates.py: {seconds:.1f} s, at most {resident:.2f} GiB resident, {own:.2f} GiB without mapped files"
-        )
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        print(f"evaluate_templates.py: {seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of processor time")
+        print(f"at most {resident:.2f} GiB resident, {own:.2f} GiB without mapped files")
 
 
 def watched(command: list[str]) -> tuple[float, float, float]:
