@@ -84,10 +84,11 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.files import replacing, write_json
 
     check(args)
+    rows = models(args)
     sets = read_sets(args, run)
     args.output_dir.mkdir(parents=True, exist_ok=True)
     run.path = args.output_dir / "manifest.json"
-    results = {model: evaluate(args, model_files, sets, run) for model, model_files in models(args).items()}
+    results = {model: evaluate(args, files, sets, run) for model, files in rows.items()}
 
     settings = describe(args)
     text = f"{settings}\n\n{accuracy_table(results)}\n{detail_table(results)}"
