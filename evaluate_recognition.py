@@ -115,6 +115,9 @@ def main(args: argparse.Namespace, run: Run) -> None:
     }
     save_figure(roc_figure(panels), args.output_dir / "roc.png")
     run.wrote(args.output_dir, "results.md, results.json, roc.png")
+    model = f"--checkpoint {args.checkpoint[0]}" if args.checkpoint else f"--features_list {args.features_list[0]}"
+    roots = " ".join(["", "--root", *map(str, args.root)]) if args.root else ""
+    run.suggest(f"python evaluate_quality.py --feedback_file {args.sets[0][1]} {model}{roots}")
     left_out = run.facts["pairs_left_out"]
     if left_out and not args.allow_failures:
         raise WorkError(
