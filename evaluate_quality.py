@@ -170,9 +170,9 @@ def areas_between(
     """The intervals of the areas over people; empty where the pairs do not say who they are, or for MagFace's rule."""
     from magface_al.bootstrap import identity_resamples
     from magface_al.discard import area_intervals
-    from magface_al.pairs import pair_identities
+    from magface_al.pairs import name_people, pair_identities
 
-    if threshold is None or not pair_file.names_people():
+    if threshold is None or not name_people(pair_file.pairs):
         return {}
     same = pair_file.labels()
     resamples = identity_resamples(*pair_identities(pair_file.pairs), args.seed, args.resamples)

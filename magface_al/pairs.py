@@ -75,10 +75,6 @@ class PairFile:
         """[N] bool, True for same. Call on labelled() pairs."""
         return np.array([pair.label == SAME for pair in self.pairs], dtype=bool)
 
-    def names_people(self) -> bool:
-        """Whether every pair says who is on its two sides (identity1, identity2)."""
-        return all(pair.extra.get(key) is not None for pair in self.pairs for key in ("identity1", "identity2"))
-
     def images(self) -> list[str]:
         """Every image named, once, in order of first appearance."""
         return list(dict.fromkeys(name for pair in self.pairs for name in (pair.image1, pair.image2)))
@@ -119,6 +115,11 @@ def _read_pair(path: Path, index: int, entry: Any) -> Pair:
 def write_pairs(path: Path, pairs: Iterable[Pair], **extra: Any) -> None:
     """Write pairs, and any other top-level keys, as a pairs file."""
     write_json(path, {"pairs": [pair.to_dict() for pair in pairs], **extra})
+
+
+def name_people(pairs: Sequence[Pair]) -> bool:
+    """Whether every pair says who is on its two sides (identity1, identity2)."""
+    return all(pair.extra.get(key) is not None for pair in pairs for _, key in _named(pair))
 
 
 def image_identities(pairs: Sequence[Pair]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 from magface_al import bootstrap
 from magface_al.kfold import PROTOCOLS, TenFold, cross_validate, fold_numbers
 from magface_al.metrics import Figures
-from magface_al.pairs import PairFile, pair_identities
+from magface_al.pairs import PairFile, name_people, pair_identities
 from magface_al.scoring import PairEmbeddings
 
 
@@ -55,7 +55,7 @@ def _intervals(
     pair_file: PairFile, judged: TenFold, curve: Figures, resamples: int, seed: int
 ) -> dict[str, tuple[float, float] | None] | None:
     """None where the set does not say who its people are (a .bin does not)."""
-    if not pair_file.names_people():
+    if not name_people(pair_file.pairs):
         return None
 
     def figures(weight: np.ndarray) -> dict[str, float | None]:
