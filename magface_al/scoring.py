@@ -16,7 +16,7 @@ from magface_al.pairs import PairFile
 from magface_al.preprocess import PRESETS, Preprocessing
 
 if TYPE_CHECKING:
-    from magface_al.checkpoint import Backbone
+    from magface_al.model_card import Backbone
     from magface_al.embed import Embedder
 
 
