@@ -109,12 +109,10 @@ def main(args: argparse.Namespace, run: Run) -> None:
         },
     )
     panels = {
-        name: (next(iter(results.values()))[name].same, {model: of[name].similarity for model, of in results.items()})
-        for name in sets
-        if len({of[name].figures["pairs"] for of in results.values()}) == 1
+        name: (int((~pair_file.labels()).sum()), {model: of_sets[name].curve for model, of_sets in results.items()})
+        for name, pair_file in sets.items()
     }
-    if panels:
-        save_figure(roc_figure(panels), args.output_dir / "roc.png")
+    save_figure(roc_figure(panels), args.output_dir / "roc.png")
     run.wrote(args.output_dir, "results.md, results.json, roc.png")
     left_out = run.facts["pairs_left_out"]
     if left_out and not args.allow_failures:

@@ -7,10 +7,13 @@ evaluation takes a new one for every share, which is another curve and stands un
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from magface_al.bootstrap import intervals
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3)  # at which the table gives the FNMR
 
@@ -68,6 +71,26 @@ def discard_curve(
     some = left > 0
     at = first_of_tie[some]
     return DiscardCurve(below[at] / below[-1], (missed[-1] - missed[at]) / left[some])
+
+
+def area_intervals(
+    similarity: np.ndarray,
+    qualities: Mapping[str, np.ndarray],
+    threshold: float,
+    limit: float,
+    weights: Iterator[np.ndarray],
+) -> dict[str, tuple[float, float] | None]:
+    """The 95 % interval of each score's area, the threshold kept. Arrays [N] of genuine pairs, as are the resampled weights."""
+
+    def areas(weight: np.ndarray) -> dict[str, float | None]:
+        if not weight.any():
+            return dict.fromkeys(qualities)
+        return {
+            name: discard_curve(similarity, quality, threshold, weight).area(limit)
+            for name, quality in qualities.items()
+        }
+
+    return intervals(areas, weights)
 
 
 def ideal_curve(missed: int, genuine: int) -> DiscardCurve:
