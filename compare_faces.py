@@ -42,7 +42,9 @@ def main(args: argparse.Namespace, run: Run) -> None:
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
     run.read(args.checkpoint, backbone.describe())
     run.facts |= {"device": device_name(device), **backbone.origin()}
-    matrix = compare_with(Embedder(backbone.model, backbone.preprocessing, device, args.flip), args.images, args.threshold)
+    matrix = compare_with(
+        Embedder(backbone.model, backbone.preprocessing, device, args.flip), args.images, args.threshold
+    )
     run.path = args.output_dir / "manifest.json"
     write_json(args.output_dir / "comparison.json", matrix.to_dict())
     save_figure(face_matrix_figure(matrix), args.output_dir / "comparison.png")
@@ -54,7 +56,9 @@ def main(args: argparse.Namespace, run: Run) -> None:
             f"{matrix.resized} images were not {backbone.preprocessing.size} px squares and were resized; unaligned photos give poor embeddings"
         )
     if len(matrix.names) > MOST_SHOWN:
-        run.note(f"the picture shows the first {MOST_SHOWN} of {len(matrix.names)} images; the table and the JSON have all")
+        run.note(
+            f"the picture shows the first {MOST_SHOWN} of {len(matrix.names)} images; the table and the JSON have all"
+        )
 
 
 if __name__ == "__main__":

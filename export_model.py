@@ -15,7 +15,6 @@ from pathlib import Path
 from magface_al import cli
 from magface_al.manifest import Run
 
-
 NATIVE_CONVENTION = {"magface": "magface", "insightface": "arcface"}
 
 

@@ -17,10 +17,10 @@ from magface_al import cli
 from magface_al.manifest import Run
 
 if TYPE_CHECKING:
-    from magface_al.model_card import Backbone
     from magface_al.embed import Embedder
     from magface_al.feature_writer import FeatureWriter
     from magface_al.image_list import ImageList
+    from magface_al.model_card import Backbone
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from magface_al import preprocess
 from magface_al.errors import UserError, WorkError
@@ -30,6 +30,11 @@ def new_parser(doc: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=doc, formatter_class=_Help, allow_abbrev=False)
 
 
+def add_command(commands: Any, name: str, sentence: str) -> argparse.ArgumentParser:
+    """A sub-command with the same rules; `commands` is what add_subparsers returns."""
+    return commands.add_parser(name, help=sentence, description=sentence, formatter_class=_Help, allow_abbrev=False)
+
+
 def add_checkpoint_options(parser: argparse.ArgumentParser, *, required: bool = True, several: bool = False) -> None:
     """--checkpoint (aliases --model, --resume), --arch, --preprocessing. several: any number of checkpoints, as a list."""
     group = parser.add_argument_group("model")
@@ -42,7 +47,7 @@ def add_checkpoint_options(parser: argparse.ArgumentParser, *, required: bool = 
         required=required,
         metavar="CKPT",
         **({"nargs": "+", "default": []} if several else {}),
-        help="weights: a MagFace, insightface arcface_torch, MobileFaceNet or magface-al file (.pth)",
+        help="weights: MagFace, insightface, AdaFace, CVLface, MobileFaceNet or our own (.pth, .safetensors, .onnx)",
     )
     group.add_argument(
         "--arch",

@@ -1,7 +1,7 @@
 """How alike two or more face images are to a model:
 
-    from magface_al.compare import compare
-    print(compare("magface_epoch_00025.pth", ["a.jpg", "b.jpg"]))
+from magface_al.compare import compare
+print(compare("magface_epoch_00025.pth", ["a.jpg", "b.jpg"]))
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def face_matrix_figure(matrix: FaceMatrix) -> Figure:
         _face(axes, matrix.faces[row], -1, row)
         _face(axes, matrix.faces[row], row, -1)
         axes.text(row + 0.5, -1.06, f"{row + 1}", ha="center", va="bottom", fontsize=9)
-        label = f"{row + 1}  {shortened(matrix.names[row], 22)}\nmagnitude {matrix.magnitude[row]:.1f}"
+        label = f"{row + 1}  {shortened(matrix.names[row], 26)}\nmagnitude {matrix.magnitude[row]:.1f}"
         axes.text(-1.06, row + 0.5, label, ha="right", va="center", fontsize=8)
         for column in range(shown):
             if row != column:
@@ -52,5 +52,4 @@ def _cell(axes: Axes, row: int, column: int, similarity: float, same: bool) -> N
     axes.add_patch(Rectangle((column + 0.03, row + 0.03), 0.94, 0.94, facecolor=colour, alpha=strength, linewidth=0))
     text = f"{similarity:.2f}\n{'same' if same else 'different'}"
     weight = "bold" if same else "normal"
-    axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=9, fontweight=weight,
-              color="white" if strength > 0.5 else "black")  # fmt: skip
+    axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=9, fontweight=weight)

@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 
 from magface_al.errors import UserError
+from magface_al.image_list import IMAGE_SUFFIXES
 from magface_al.recordio import RecordFile, images_by_label
 from magface_al.synthetic import draw_person
 from magface_al.synthetic_cameras import camera
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 class FaceSource(Protocol):

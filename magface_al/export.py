@@ -43,7 +43,9 @@ def export(backbone: Backbone, path: Path, layout: str | None) -> str:
     if path.suffix == ".safetensors":
         _write_safetensors(backbone, model, path, layout)
     elif layout == "magface":
-        record = {key: value for key, value in backbone.card().items() if key not in ("preprocessing", "family", "bn_eps")}
+        record = {
+            key: value for key, value in backbone.card().items() if key not in ("preprocessing", "family", "bn_eps")
+        }
         save_backbone(path, model, arch=backbone.arch, preprocessing=backbone.own_preprocessing, family=backbone.family,
                       manifest=record)  # fmt: skip
     else:
@@ -106,7 +108,9 @@ def write_onnx(backbone: Backbone, path: Path) -> float:
     graph = _onnx_graph(backbone)
     difference = onnx_difference(backbone, graph)
     if difference > ONNX_TOLERANCE:
-        raise WorkError(f"{path}: not written, onnxruntime's embeddings differ from PyTorch's by {difference:.1e}, expected at most {ONNX_TOLERANCE:g}")
+        raise WorkError(
+            f"{path}: not written, onnxruntime's embeddings differ from PyTorch's by {difference:.1e}, expected at most {ONNX_TOLERANCE:g}"
+        )
     with replacing(path, "wb") as file:
         file.write(graph)
     return difference

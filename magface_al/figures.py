@@ -63,7 +63,7 @@ def comparison_figure(faces: tuple[np.ndarray, np.ndarray], names: tuple[str, st
     top.suptitle(f"{kind}\n{verdict}", fontsize=13, fontweight="bold", color=colour)
     for axes, face, name, magnitude in zip(top.subplots(1, 2), faces, names, magnitudes, strict=True):
         axes.imshow(face[..., ::-1], interpolation="nearest")
-        axes.set_xlabel(f"{_shortened(name)}\nmagnitude (quality) {magnitude:.1f}", fontsize=10)
+        axes.set_xlabel(f"{shortened(name)}\nmagnitude (quality) {magnitude:.1f}", fontsize=10)
         axes.set_xticks([])
         axes.set_yticks([])
     axes = scale.subplots()
@@ -77,7 +77,7 @@ def comparison_figure(faces: tuple[np.ndarray, np.ndarray], names: tuple[str, st
     return figure
 
 
-def _shortened(name: str, most: int = 42) -> str:
+def shortened(name: str, most: int = 42) -> str:
     """A path's end, with $ made harmless for matplotlib's own markup."""
     text = name if len(name) <= most else "..." + name[-most:]
     return text.replace("$", r"\$")
@@ -179,7 +179,7 @@ def roc_figure(panels: Mapping[str, tuple[int, Mapping[str, Curve]]], columns: i
         lowest = min(
             float(tar[fmr == 0].max()) for fmr, tar in curves.values()
         )  # what is reached without a false match
-        axes.set(title=_shortened(name), ylim=(0.98 * lowest, 1 + 0.02 * (1 - 0.98 * lowest)))
+        axes.set(title=shortened(name), ylim=(0.98 * lowest, 1 + 0.02 * (1 - 0.98 * lowest)))
         axes.legend(fontsize=8, loc="lower right")
     for axes in list(places):
         axes.axis("off")

@@ -42,7 +42,9 @@ def to_iresnet(path: Path, state: State, prefix: str, bn_eps: float) -> tuple[st
             f"{path}: an IR net of {units} units, expected {', '.join(map(str, ARCH_BY_UNITS))} (IR-18, 34, 50, 101)"
         )
     arch = ARCH_BY_UNITS[units]
-    places = [f"layer{stage}.{block}" for stage, count in enumerate(BLOCKS_PER_STAGE[arch], 1) for block in range(count)]
+    places = [
+        f"layer{stage}.{block}" for stage, count in enumerate(BLOCKS_PER_STAGE[arch], 1) for block in range(count)
+    ]
     renamed: dict[str, torch.Tensor] = {}
     for key, value in own.items():
         name = _rename(key, places)

@@ -61,7 +61,11 @@ class OnnxNetwork(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """See the class."""
         cuda = "CUDAExecutionProvider"
-        if images.is_cuda and cuda in self._runtime.get_available_providers() and cuda not in self._session.get_providers():
+        if (
+            images.is_cuda
+            and cuda in self._runtime.get_available_providers()
+            and cuda not in self._session.get_providers()
+        ):
             self._session = self._open(cuda)
         array = np.ascontiguousarray(images.cpu().numpy(), dtype=np.float32)
         step = self.fixed_batch or max(1, len(array))

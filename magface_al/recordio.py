@@ -8,6 +8,7 @@ there and drops those bytes, so a reader joins the parts (flags 1, 2, 3) with th
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -111,22 +112,21 @@ def pack(labels: tuple[float, ...], key: int, image: bytes) -> bytes:
 
 
 def write_records(path: Path, payloads: dict[int, bytes]) -> None:
-    """Write a .rec and its .idx, cutting payloads at the magic as dmlc does."""
+    """Write a .rec and its .idx at once; record_writer.py does it for more than fits into memory."""
     with path.open("wb") as file, path.with_suffix(".idx").open("w") as index:
         for key, payload in payloads.items():
             index.write(f"{key}\t{file.tell()}\n")
-            parts = _cut(payload)
-            for place, part in enumerate(parts):
-                flag = (
-                    _WHOLE
-                    if len(parts) == 1
-                    else _FIRST
-                    if place == 0
-                    else _LAST
-                    if place == len(parts) - 1
-                    else _MIDDLE
-                )
-                file.write(_MAGIC + struct.pack("<I", flag << 29 | len(part)) + part + bytes(-len(part) % 4))
+            file.write(frame(payload))
+
+
+def frame(payload: bytes) -> bytes:
+    """A payload as it stands in the file, cut at the magic as dmlc does."""
+    parts = _cut(payload)
+    flags = [_WHOLE] if len(parts) == 1 else [_FIRST, *[_MIDDLE] * (len(parts) - 2), _LAST]
+    return b"".join(
+        _MAGIC + struct.pack("<I", flag << 29 | len(part)) + part + bytes(-len(part) % 4)
+        for flag, part in zip(flags, parts, strict=True)
+    )
 
 
 def _cut(payload: bytes) -> list[bytes]:
@@ -165,8 +165,25 @@ def images_by_label(records: RecordFile) -> dict[int, list[int]]:
                 for label, (a, b) in enumerate(ranges)
             }
     found: dict[int, list[int]] = {}
-    for key in sorted(records.offsets):
-        record = records.read(key)
-        if record.image:
-            found.setdefault(int(record.labels[0]), []).append(key)
+    for key, label, _ in image_records(records):
+        found.setdefault(label, []).append(key)
     return found
+
+
+def image_records(records: RecordFile) -> Iterator[tuple[int, int, bytes]]:
+    """(key, class label, image) of every record with an image, read once from front to back. Raises UserError.
+
+    InsightFace's bookkeeping records have no image. Its images may carry a second label (whether the face is aligned),
+    as bookkeeping records do, so the number of labels tells nothing.
+    """
+    for key in sorted(records.offsets, key=records.offsets.__getitem__):
+        record = records.read(key)
+        if not record.image:
+            continue
+        label = record.labels[0]
+        if len(record.labels) > 2 or label < 0 or label != int(label):
+            raise UserError(
+                f"{records.path}: record {key}: labels {', '.join(f'{value:g}' for value in record.labels[:4])}, expected the "
+                "number of a class (and whether the face is aligned), so it is no face set"
+            )
+        yield key, int(label), record.image

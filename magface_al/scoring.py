@@ -16,8 +16,8 @@ from magface_al.pairs import PairFile
 from magface_al.preprocess import PRESETS, Preprocessing
 
 if TYPE_CHECKING:
-    from magface_al.model_card import Backbone
     from magface_al.embed import Embedder
+    from magface_al.model_card import Backbone
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any
     safetensors = require("safetensors", f"to read {path.name}")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118: no mapping
+            state = {key: file.get_tensor(key) for key in file.keys()}  # it is no mapping: no iteration
             metadata = file.metadata() or {}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file, expected weights (.safetensors)") from None
