@@ -210,8 +210,8 @@ def table(result: dict[str, Any]) -> str:
         limits, ratio = score["area_interval_95"], score["area_over_no_discard"]
         rows.append([
             name,
-            *(f"{100 * value:.3f} %" for value in score["fnmr"].values()),
-            f"{score['area']:.6f}",
+            *("too few pairs" if value is None else f"{100 * value:.3f} %" for value in score["fnmr"].values()),
+            "too few pairs" if score["area"] is None else f"{score['area']:.6f}",
             f"[{limits[0]:.6f}, {limits[1]:.6f}]" if limits else "none",
             "undefined" if ratio is None else f"{100 * ratio:.1f} %",
         ])  # fmt: skip

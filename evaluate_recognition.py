@@ -133,10 +133,8 @@ def check(args: argparse.Namespace) -> None:
             f"{len(args.checkpoint)} checkpoints and {len(args.features_list)} feature stores, expected one store for each checkpoint"
         )
     if args.subtract_mean and args.protocol != "cosine":
-        raise UserError(
-            f"--subtract_mean goes with --protocol cosine; {args.protocol} "
-            + ("always subtracts it" if subtracts_mean(args) else "has no such step")
-        )
+        own = "always subtracts it" if args.protocol == "magface" else "has no such step"
+        raise UserError(f"--subtract_mean goes with --protocol cosine; {args.protocol} {own}")
     names = [name for name, _ in args.sets]
     if len(set(names)) < len(names):
         raise UserError(

@@ -179,7 +179,7 @@ def roc_figure(panels: Mapping[str, tuple[int, Mapping[str, Curve]]], columns: i
         lowest = min(
             float(tar[fmr == 0].max()) for fmr, tar in curves.values()
         )  # what is reached without a false match
-        axes.set(title=shortened(name), ylim=(0.98 * lowest, 1 + 0.02 * (1 - 0.98 * lowest)))
+        axes.set(title=shortened(name), ylim=(max(0.0, lowest - 0.4 * (1 - lowest)), 1 + 0.03 * (1 - lowest) + 1e-3))
         axes.legend(fontsize=8, loc="lower right")
     for axes in list(places):
         axes.axis("off")
