@@ -58,7 +58,7 @@ def facts(backbone: Backbone) -> list[tuple[str, str]]:
         ("tensors", f"{backbone.coverage()}, {len(backbone.ignored)} of no backbone left aside"),
         ("input", f"{backbone.own_preprocessing.name()}: {backbone.own_preprocessing.to_dict()}"),
         ("BatchNorm eps", "inside the graph" if backbone.bn_eps is None else f"{backbone.bn_eps:g}"),
-        ("flip", f"--flip {backbone.flip} in this family's published figures"),
+        ("flip rule", f"{backbone.flip}, in this family's published figures (--flip auto)"),
         ("weights sha256", backbone.weights_sha256),
     ]
 

@@ -78,7 +78,7 @@ def add_flip_option(parser: argparse._ActionsContainer) -> None:
         "--flip",
         choices=FLIPS,
         default="none",
-        help="the mirrored face's embedding: left out, added to the face's own, or set behind it",
+        help="the mirrored face's embedding: left out, added to the face's own, set behind it, or as the weights' family does",
     )
 
 
@@ -91,7 +91,7 @@ def model_choice(args: argparse.Namespace) -> ModelChoice:
     return ModelChoice(args.checkpoint, args.arch, args.preprocessing, device, args.batch_size, args.workers, flip)
 
 
-FLIPS = ("none", "sum", "concat")
+FLIPS = ("none", "sum", "concat", "auto")
 ARCHITECTURES = ("iresnet18", "iresnet34", "iresnet50", "iresnet100", "iresnet_tiny", "mobilefacenet")
 
 

@@ -93,7 +93,7 @@ def compare(
     from magface_al.runtime import pick_device
 
     backbone = load_backbone(Path(checkpoint), arch, preprocessing)
-    embedder = Embedder(backbone.model, backbone.preprocessing, pick_device(device), flip)
+    embedder = Embedder(backbone.model, backbone.preprocessing, pick_device(device), backbone.flip_for(flip))
     return compare_with(embedder, images, threshold)
 
 

@@ -56,8 +56,12 @@ class Backbone:
 
     @property
     def flip(self) -> str:
-        """The family's flip rule, a value of --flip; "none" where the family is unknown."""
+        """The family's flip rule, "none" or "sum"; "none" where the family is unknown."""
         return FAMILIES[self.family].flip if self.family in FAMILIES else "none"
+
+    def flip_for(self, choice: str) -> str:
+        """What --flip means for these weights: "auto" is the family's rule."""
+        return self.flip if choice == "auto" else choice
 
     def coverage(self) -> str:
         """How much of the network the file held, for the screen."""
@@ -66,7 +70,8 @@ class Backbone:
     def describe(self) -> str:
         """One line for the screen."""
         left = f"; {len(self.ignored)} tensors of a classifier left aside" if self.ignored else ""
-        return f"{self.arch} ({self.family} weights), {self.coverage()}, input {self.preprocessing.name()}{left}"
+        conventions = f"input {self.preprocessing.name()}, flip rule {self.flip}"
+        return f"{self.arch} ({self.family} weights), {self.coverage()}, {conventions}{left}"
 
     def origin(self) -> dict[str, Any]:
         """What a feature store records about the weights and the input convention that made it."""

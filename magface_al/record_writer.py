@@ -45,8 +45,9 @@ class RecordWriter:
         while whole and int(whole[-1].split()[1]) > self._parts[0].stat().st_size:
             whole.pop()  # the index got to the disk before the records
         offset = int(whole.pop().split()[1]) if whole else 0
-        self._records.truncate(offset)
-        self._index.truncate(sum(map(len, whole)))
+        for file, length in ((self._records, offset), (self._index, sum(map(len, whole)))):
+            file.truncate(length)
+            file.seek(length)  # tell() would otherwise still count what was cut off
         return len(whole)
 
     def append(self, label: int, image: bytes) -> None:

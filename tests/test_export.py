@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -71,16 +72,20 @@ def test_the_graphs_metadata_are_enough_to_use_it(graph):
 
 
 def test_gen_features_runs_a_graph(run_script, tmp_path, faces, adaface, graph):
-    for name, weights in (("onnx", graph), ("pth", adaface)):
-        run_script("gen_features.py", "--inf_list", faces / "images.list", "--feat_list", f"{name}.npy", "--resume", weights)
+    """... and --flip auto is AdaFace's rule, for the graph as for the weights."""
+    (tmp_path / "few.list").write_text("".join(f"{path}\n" for path in sorted(faces.glob("*/*.png"))[:7]))
+    for name, weights, flip in (("onnx", graph, "auto"), ("pth", adaface, "sum")):
+        run_script("gen_features.py", "--inf_list", "few.list", "--feat_list", f"{name}.npy", "--resume", weights, "--flip", flip)  # fmt: skip
     by_graph, by_torch = read_features(tmp_path / "onnx.npy"), read_features(tmp_path / "pth.npy")
     assert by_graph.names == by_torch.names
     np.testing.assert_allclose(by_graph.embeddings, by_torch.embeddings, atol=1e-4)
     assert by_graph.manifest["checkpoint"]["arch"] == TINY
+    assert (by_graph.flip(), by_torch.flip()) == ("sum", "sum")
 
 
 def test_a_graph_can_be_inspected_but_not_trained_or_exported(run_script, graph, write_pairs_file):
-    assert "inside the graph" in run_script("inspect_checkpoint.py", "--checkpoint", graph).stdout
+    shown = run_script("inspect_checkpoint.py", "--checkpoint", graph).stdout
+    assert re.search(r"BatchNorm eps +3e-05\n +flip rule +sum", shown), shown
     write_pairs_file({"pairs": [{"image1": "a", "image2": "b", "label": 1}]})
     message = "an ONNX graph can be run but not trained"
     assert message in run_script("finetune_on_feedback.py", "--checkpoint", graph, "--feedback_file", "pairs.json", code=2).stderr  # fmt: skip
