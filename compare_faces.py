@@ -43,7 +43,9 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.read(args.checkpoint, backbone.describe())
     run.facts |= {"device": device_name(device), **backbone.origin()}
     matrix = compare_with(
-        Embedder(backbone.model, backbone.preprocessing, device, backbone.flip_for(args.flip)), args.images, args.threshold
+        Embedder(backbone.model, backbone.preprocessing, device, backbone.flip_for(args.flip)),
+        args.images,
+        args.threshold,
     )
     run.path = args.output_dir / "manifest.json"
     write_json(args.output_dir / "comparison.json", matrix.to_dict())

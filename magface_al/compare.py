@@ -45,7 +45,7 @@ class FaceMatrix:
         rows = [
             f"{number:>4}"
             + "".join(f"{value:7.3f}{'*' if same else ' '}" for value, same in zip(values, called, strict=True))
-            + f"{magnitude:11.2f}  {name}"
+            + f"  {magnitude:9.2f}  {name}"
             for number, values, called, magnitude, name in zip(
                 numbers, self.similarity, self.same(), self.magnitude, self.names, strict=True
             )

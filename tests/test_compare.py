@@ -35,7 +35,9 @@ def test_two_lines_give_what_the_feature_store_holds(faces, features, tiny_check
 
 
 def test_the_script_prints_and_writes_the_matrix(run_script, tmp_path, tiny_checkpoint, four):
-    done = run_script("compare_faces.py", *four, "--checkpoint", tiny_checkpoint, "--threshold", 0.9, "--output_dir", "out")
+    done = run_script(
+        "compare_faces.py", *four, "--checkpoint", tiny_checkpoint, "--threshold", 0.9, "--output_dir", "out"
+    )
     expected = compare(tiny_checkpoint, four, 0.9)
     rows = [line.split() for line in done.stdout.splitlines() if line.endswith(".png")]
     assert [row[-1] for row in rows] == [str(path) for path in four]
@@ -83,7 +85,11 @@ def test_one_image_and_unreadable_images_are_refused(tmp_path, tiny_checkpoint, 
 
 def test_real_people_are_told_apart(shared_data):
     images = shared_data / "lfw" / "images"
-    names = ["George_W_Bush/George_W_Bush_0001.jpg", "George_W_Bush/George_W_Bush_0002.jpg", "Tony_Blair/Tony_Blair_0001.jpg"]
+    names = [
+        "George_W_Bush/George_W_Bush_0001.jpg",
+        "George_W_Bush/George_W_Bush_0002.jpg",
+        "Tony_Blair/Tony_Blair_0001.jpg",
+    ]
     weights = shared_data / "weights" / "mobilefacenet_y1_converted.pth"
     assert compare(weights, [images / name for name in names]).same().tolist() == [
         [True, True, False],

@@ -127,7 +127,9 @@ def test_broken_absent_and_unsuitable_graphs_are_refused(tmp_path, graph, shared
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize(("layout", "prefix", "eps"), [("magface", "features.module.", 2e-5), ("insightface", "", 1e-5)])
+@pytest.mark.parametrize(
+    ("layout", "prefix", "eps"), [("magface", "features.module.", 2e-5), ("insightface", "", 1e-5)]
+)
 def test_a_layout_gives_the_same_embeddings_under_its_own_programs_eps(tmp_path, adaface, suffix, layout, prefix, eps):
     path = tmp_path / f"w{suffix}"
     export(load_backbone(adaface), path, layout)
@@ -154,10 +156,11 @@ def test_a_layout_gives_the_same_embeddings_under_its_own_programs_eps(tmp_path,
 
 
 def test_only_a_bare_file_forgets_its_convention_and_the_script_says_so(run_script, tmp_path, adaface):
-    for name, layout, convention in (("a.pth", "magface", "adaface"), ("b.pth", "insightface", "arcface")):
-        done = run_script("export_model.py", "--checkpoint", adaface, "--output_file", name, "--layout", layout)
-        assert load_backbone(tmp_path / name).preprocessing == PRESETS[convention]
-        assert "these weights want adaface" in done.stderr
+    for name, layout, given, found in (("a.pth", "magface", "magface-rgb", "magface-rgb"), ("b.pth", "insightface", "auto", "arcface")):  # fmt: skip
+        flags = ("--checkpoint", adaface, "--output_file", name, "--layout", layout, "--preprocessing", given)
+        done = run_script("export_model.py", *flags)
+        assert load_backbone(tmp_path / name).preprocessing == PRESETS[found]
+        assert f"these weights want {'adaface' if given == 'auto' else given}" in done.stderr
         assert ("give --preprocessing wherever it is used" in done.stderr) == (name == "b.pth")
         assert ("--preprocessing adaface" in done.stdout) == (name == "b.pth")
     manifest = json.loads((tmp_path / "b.pth.json").read_text())

@@ -156,7 +156,9 @@ def test_what_is_missing_is_named_as_in_any_other_file(tmp_path, ir18):
     )  # without the bias the synthesised tensors cannot fit
     state = dict(ir18.state_dict())
     del state["body.2.shortcut_layer.0.weight"]
-    refused(tmp_path / "w.pth", state, r"loaded 186/187 tensors of iresnet18: 1 missing \(layer2.0.downsample.0.weight\)")
+    refused(
+        tmp_path / "w.pth", state, r"loaded 186/187 tensors of iresnet18: 1 missing \(layer2.0.downsample.0.weight\)"
+    )
 
 
 def test_lightnings_objects_beside_the_tensors_do_not_get_in_the_way(tmp_path, ir18, monkeypatch):

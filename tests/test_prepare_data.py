@@ -197,12 +197,17 @@ def test_numbered_folders_are_numbered_by_number_and_a_map_decides(run_script, t
     assert (tmp_path / "train.list.labels.tsv").read_text() == "0\t2\n1\t9\n2\t10\n"
 
     (tmp_path / "map.tsv").write_text("7\t10\n3\t9\n5\t2\n1\tgone\n")
-    done = run_script(SCRIPT, "folder2list", "--dataset", "set", "--label_map", "map.tsv", "--output_list", "other.list")
+    done = run_script(
+        SCRIPT, "folder2list", "--dataset", "set", "--label_map", "map.tsv", "--output_list", "other.list"
+    )
     assert [line.split()[2] for line in (tmp_path / "other.list").read_text().splitlines()] == ["3", "3", "5", "7"]
     assert "5 labels up to 7 have no images; a classifier needs 8 outputs" in done.stderr
     identity_folders(tmp_path / "set", {"ann": 1})
     flags = ("--dataset", "set", "--label_map", "map.tsv", "--output_list", "x.list")
-    assert "map.tsv: 1 folders of set are not in it (first: ann)" in run_script(SCRIPT, "folder2list", *flags, code=2).stderr
+    assert (
+        "map.tsv: 1 folders of set are not in it (first: ann)"
+        in run_script(SCRIPT, "folder2list", *flags, code=2).stderr
+    )
     for text, problem in (("7 10\n", "line 1: '7 10'"), ("1\ta\n2\ta\n", "line 2"), ("1\ta\n1\tb\n", "a label stands there twice")):  # fmt: skip
         (tmp_path / "map.tsv").write_text(text)
         assert problem in run_script(SCRIPT, "folder2list", *flags, code=2).stderr
