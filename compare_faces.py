@@ -31,13 +31,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.checkpoint import load_backbone
-    from magface_al.compare import compare_with
+    from magface_al.compare import compare_with, require_two
     from magface_al.compare_figure import MOST_SHOWN, face_matrix_figure
     from magface_al.embed import Embedder
     from magface_al.figures import save_figure
     from magface_al.files import write_json
     from magface_al.runtime import device_name, pick_device
 
+    require_two(args.images)
     device = pick_device(args.device, args.force_cpu)
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
     run.read(args.checkpoint, backbone.describe())

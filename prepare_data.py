@@ -98,7 +98,7 @@ def folder2list(args: argparse.Namespace, run: Run) -> None:
 
 
 def merge_lists(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.train_lists import merge_lists
+    from magface_al.joined_lists import merge_lists
 
     written, repeated = merge_lists(args.lists, args.output_list)
     for path in args.lists:
@@ -111,7 +111,8 @@ def merge_lists(args: argparse.Namespace, run: Run) -> None:
 
 
 def compound(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.train_lists import compound_entries, compound_labels, plan_sources, write_labels, write_train_list
+    from magface_al.joined_lists import compound_entries, compound_labels, plan_sources
+    from magface_al.train_lists import write_labels, write_train_list
 
     sources = plan_sources(args.sources)
     for source in sources:

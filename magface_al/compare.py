@@ -92,17 +92,16 @@ def compare(
     from magface_al.embed import Embedder
     from magface_al.runtime import pick_device
 
+    require_two(images)
     backbone = load_backbone(Path(checkpoint), arch, preprocessing)
     embedder = Embedder(backbone.model, backbone.preprocessing, pick_device(device), backbone.flip_for(flip))
     return compare_with(embedder, images, threshold)
 
 
 def compare_with(embedder: Embedder, images: Sequence[str | Path], threshold: float) -> FaceMatrix:
-    """The same with a network that is loaded already."""
+    """The same for two or more images, with a network that is loaded already."""
     from magface_al.embed import read_batch
 
-    if len(images) < 2:
-        raise UserError(f"{len(images)} image given, expected two or more to compare")
     batch = read_batch([(str(image), Path(image)) for image in images], embedder.preprocessing.size)
     if batch.failures:
         name, reason = batch.failures[0]
@@ -112,3 +111,9 @@ def compare_with(embedder: Embedder, images: Sequence[str | Path], threshold: fl
     directions = unit(embeddings)
     similarity = np.clip(directions @ directions.T, -1, 1)
     return FaceMatrix(batch.names, batch.faces, similarity, magnitudes(embeddings), threshold, batch.resized)
+
+
+def require_two(images: Sequence[str | Path]) -> None:
+    """Raises UserError for fewer than two images; asked before the weights are loaded, which takes longer."""
+    if len(images) < 2:
+        raise UserError(f"{len(images)} image given, expected two or more to compare")

@@ -22,10 +22,11 @@ def claim_folder(folder: Path, source: Path) -> None:
     """
     without_space(folder)
     index = source.with_suffix(".idx")
-    whole = index if index.exists() and index != source else source
+    whole = index if index.exists() else source
     made_from = {"file": source.name, "bytes": source.stat().st_size, "sha256_of": whole.name, "sha256": sha256(whole)}
     note = folder / SOURCE
-    if folder.exists() and any(folder.iterdir()) and (not note.exists() or read_json(note) != made_from):
+    found = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if found - {f"{SOURCE}.part"} and (not note.exists() or read_json(note) != made_from):
         raise UserError(
             f"{folder}: has other things in it than {source}, expected a new or empty folder, or an interrupted run of this one"
         )

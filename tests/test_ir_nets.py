@@ -7,6 +7,7 @@ import types
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from magface_al.checkpoint import load_backbone
@@ -103,8 +104,14 @@ def test_embedding_times_norm_is_the_iresnets_raw_embedding(tmp_path, depth):
     ],
 )
 def test_each_family_brings_its_convention_eps_and_flip(tmp_path, ir18, prefix, family, convention):
-    torch.save({prefix + key: value for key, value in ir18.state_dict().items()}, tmp_path / "model.pt")
-    backbone = load_backbone(tmp_path / "model.pt")
+    state = {prefix + key: value for key, value in ir18.state_dict().items()}
+    if prefix == "model.net.":  # as CVLface publishes them
+        path = tmp_path / "model.safetensors"
+        save_file(state, path)
+    else:
+        path = tmp_path / "model.pt"
+        torch.save(state, path)
+    backbone = load_backbone(path)
     assert (backbone.family, backbone.prefix, backbone.loaded) == (family, prefix, 187)
     assert backbone.preprocessing == PRESETS[convention]
     assert {module.eps for module in backbone.model.modules() if hasattr(module, "eps")} == {1e-5}

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 
+import cv2
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -167,6 +169,21 @@ def test_a_killed_packing_goes_on(tmp_path, stop_after):
     with RecordFile(tmp_path / "train.rec") as records:
         assert list(image_records(records)) == [(k, k, image) for k, image in enumerate(images)]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train.idx", "train.rec"]
+
+
+def test_a_list_that_names_an_absent_image_can_be_mended_and_goes_on(run_script, tmp_path):
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(cv2.imencode(".png", np.full((9, 7, 3), ord(name), np.uint8))[1].tobytes())
+    (tmp_path / "train.list").write_text("a 0 0 0\nb 0 4 0\nc 0 1 0\n")
+    (tmp_path / "c").rename(tmp_path / "elsewhere")
+    refusal = run_script(SCRIPT, "list2rec", "--train_list", "train.list", "--output_dir", "out", code=2).stderr
+    assert "train.list: c: No such file or directory, expected an image; what came before is kept" in refusal
+    (tmp_path / "elsewhere").rename(tmp_path / "c")
+    done = run_script(SCRIPT, "list2rec", "--train_list", "train.list", "--output_dir", "out")
+    assert "1 images were there from an earlier run and were kept" in done.stderr
+    assert (tmp_path / "out" / "property").read_text() == "5,9,7\n"
+    with RecordFile(tmp_path / "out" / "train.rec") as records:
+        assert [label for _, label, _ in image_records(records)] == [0, 4, 1]
 
 
 def test_packing_another_list_begins_anew(tmp_path):
