@@ -84,10 +84,11 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.files import replacing, write_json
 
     check(args)
+    rows = models(args)
     sets = read_sets(args, run)
     args.output_dir.mkdir(parents=True, exist_ok=True)
     run.path = args.output_dir / "manifest.json"
-    results = {model: evaluate(args, model_files, sets, run) for model, model_files in models(args).items()}
+    results = {model: evaluate(args, files, sets, run) for model, files in rows.items()}
 
     settings = describe(args)
     text = f"{settings}\n\n{accuracy_table(results)}\n{detail_table(results)}"
@@ -114,6 +115,9 @@ def main(args: argparse.Namespace, run: Run) -> None:
     }
     save_figure(roc_figure(panels), args.output_dir / "roc.png")
     run.wrote(args.output_dir, "results.md, results.json, roc.png")
+    model = f"--checkpoint {args.checkpoint[0]}" if args.checkpoint else f"--features_list {args.features_list[0]}"
+    roots = " ".join(["", "--root", *map(str, args.root)]) if args.root else ""
+    run.suggest(f"python evaluate_quality.py --feedback_file {args.sets[0][1]} {model}{roots}")
     left_out = run.facts["pairs_left_out"]
     if left_out and not args.allow_failures:
         raise WorkError(

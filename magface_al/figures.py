@@ -176,9 +176,7 @@ def roc_figure(panels: Mapping[str, tuple[int, Mapping[str, Curve]]], columns: i
     places = figure.subplots(down, across, squeeze=False).flat
     for (name, (impostors, curves)), axes in zip(panels.items(), places, strict=False):
         draw_curve(axes, curves, impostors, errors=False)
-        lowest = min(
-            float(tar[fmr == 0].max()) for fmr, tar in curves.values()
-        )  # what is reached without a false match
+        lowest = min(float(tar[fmr == 0].max()) for fmr, tar in curves.values())  # reached without a false match
         axes.set(title=shortened(name), ylim=(max(0.0, lowest - 0.4 * (1 - lowest)), 1 + 0.03 * (1 - lowest) + 1e-3))
         axes.legend(fontsize=8, loc="lower right")
     for axes in list(places):

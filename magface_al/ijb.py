@@ -130,7 +130,7 @@ def at_fars(fmr: np.ndarray, tar: np.ndarray, impostors: int, rule: str) -> dict
     return found
 
 
-def thinned(fmr: np.ndarray, tar: np.ndarray, points: int = 2000) -> Curve:
+def thinned(fmr: np.ndarray, tar: np.ndarray, points: int = 20_000) -> Curve:
     """At most that many points of a ROC, spread evenly over the logarithm of the FMR."""
     lowest = fmr[min(np.searchsorted(fmr, 0, side="right"), len(fmr) - 1)] or 1.0
     wanted = np.append(0.0, np.geomspace(lowest, 1, points - 1))

@@ -20,7 +20,7 @@ from magface_al.kfold import PROTOCOLS, cross_validate, fold_numbers
 from magface_al.metrics import FAR_TARGETS, Figures, Ranking, nearest_operating_point, operating_point
 from magface_al.pairs import read_pairs
 from magface_al.preprocess import PRESETS
-from magface_al.scoring import ModelChoice
+from magface_al.tables import distinct_names
 
 
 @pytest.fixture(params=["continuous", "tied"])
@@ -120,6 +120,11 @@ def test_curve_figures_agree_with_scikit_learn(digits):
         assert nearest_operating_point(*Ranking(similarity, same).roc(), far) == pytest.approx(
             (flipped[1][nearest], flipped[0][nearest])
         )
+
+
+def test_models_are_called_by_the_end_of_their_path_that_tells_them_apart():
+    assert distinct_names(["a/x/best.pth", "a/y/best.pth", "z.pth"]) == ["x/best.pth", "y/best.pth", "z.pth"]
+    assert distinct_names(["a/x/best.pth"]) == ["best.pth"]
 
 
 @pytest.fixture
@@ -228,7 +233,6 @@ def test_a_feature_store_stands_in_for_the_network_if_it_was_made_the_same_way(
     assert "made with --flip none, expected sum as in this run" in done.stderr
     run_script("gen_features.py", "--inf_list", faces / "images.list", "--feat_list", "flipped.npy", "--resume", tiny_checkpoint, "--flip", "sum", "--force_cpu")  # fmt: skip
     run_script("evaluate_recognition.py", "--features_list", "flipped.npy", "--set", "drawn.json", "--flip", "sum")
-    assert ModelChoice(None).flip == "none"
 
 
 def test_unreadable_images_are_counted_and_end_with_1(run_script, tmp_path, drawn_bin, tiny_checkpoint):
@@ -248,6 +252,7 @@ def test_unreadable_images_are_counted_and_end_with_1(run_script, tmp_path, draw
     [
         (["--set", "drawn.bin"], "give --checkpoint to embed the images, or --features_list"),
         (["--set", "drawn.bin", "--checkpoint", "a", "b", "--features_list", "c"], "2 checkpoints and 1 feature stores"),
+        (["--set", "drawn.bin", "--checkpoint", "a.pth", "a.pth"], "a.pth: given twice, expected a different file"),
         (["--set", "A=drawn.bin", "A=x.bin", "--checkpoint", "a"], "two sets are called 'A'"),
         (["--set", "drawn.bin", "--checkpoint", "a", "--protocol", "magface", "--subtract_mean"], "magface always subtracts it"),
         (["--set", "drawn.bin", "--checkpoint", "a", "--protocol", "facexzoo", "--subtract_mean"], "facexzoo has no such step"),

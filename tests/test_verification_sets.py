@@ -80,6 +80,15 @@ def test_a_malicious_file_is_refused_and_nothing_is_run(tmp_path, protocol):
     assert witness.exists()
 
 
+def test_the_script_refuses_a_malicious_file_in_one_line(run_script, tmp_path):
+    witness = tmp_path / "was_here"
+    (tmp_path / "lfw.bin").write_bytes(pickle.dumps(([Command(witness)] * 2, [True])))
+    done = run_script("evaluate_recognition.py", "--checkpoint", "any.pth", "--set", "lfw.bin", code=2)
+    assert "lfw.bin: refused, it asks for" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not witness.exists()
+
+
 @pytest.mark.parametrize(
     ("program", "message"),
     [
