@@ -30,8 +30,8 @@ def new_parser(doc: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=doc, formatter_class=_Help, allow_abbrev=False)
 
 
-def add_checkpoint_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """--checkpoint (aliases --model, --resume), --arch, --preprocessing."""
+def add_checkpoint_options(parser: argparse.ArgumentParser, *, required: bool = True, several: bool = False) -> None:
+    """--checkpoint (aliases --model, --resume), --arch, --preprocessing. several: any number of checkpoints, as a list."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--checkpoint",
@@ -41,6 +41,7 @@ def add_checkpoint_options(parser: argparse.ArgumentParser, *, required: bool = 
         type=Path,
         required=required,
         metavar="CKPT",
+        **({"nargs": "+", "default": []} if several else {}),
         help="weights: a MagFace, insightface arcface_torch, MobileFaceNet or magface-al file (.pth)",
     )
     group.add_argument(
@@ -66,14 +67,26 @@ def add_device_options(parser: argparse.ArgumentParser, *, batch_size: int, work
     group.add_argument("--workers", type=positive_int, default=workers, help="threads that decode images")
 
 
+def add_flip_option(parser: argparse._ActionsContainer) -> None:
+    """--flip."""
+    parser.add_argument(
+        "--flip",
+        choices=FLIPS,
+        default="none",
+        help="the mirrored face's embedding: left out, added to the face's own, or set behind it",
+    )
+
+
 def model_choice(args: argparse.Namespace) -> ModelChoice:
-    """The flags of add_checkpoint_options and add_device_options as one value."""
+    """The flags of add_checkpoint_options, add_device_options and, where the script has it, add_flip_option as one value."""
     from magface_al.scoring import ModelChoice
 
     device = "cpu" if args.force_cpu else args.device
-    return ModelChoice(args.checkpoint, args.arch, args.preprocessing, device, args.batch_size, args.workers)
+    flip = getattr(args, "flip", "none")
+    return ModelChoice(args.checkpoint, args.arch, args.preprocessing, device, args.batch_size, args.workers, flip)
 
 
+FLIPS = ("none", "sum", "concat")
 ARCHITECTURES = ("iresnet18", "iresnet34", "iresnet50", "iresnet100", "iresnet_tiny", "mobilefacenet")
 
 
@@ -122,6 +135,22 @@ def cosine(text: str) -> float:
     value = float(text)
     if not -1 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is outside [-1, 1], the range of a cosine similarity")
+    return value
+
+
+def named_path(text: str) -> tuple[str, Path]:
+    """An argparse type: NAME=PATH; a bare PATH is called by its own name."""
+    name, _, path = text.rpartition("=")
+    if not path:
+        raise argparse.ArgumentTypeError(f"{text!r} names no file, expected NAME=PATH")
+    return name or Path(path).stem, Path(path)
+
+
+def share(text: str) -> float:
+    """An argparse type: a rate above 0 and below 1."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is outside (0, 1)")
     return value
 
 

@@ -31,12 +31,12 @@ class FaceBatch:
     resized: int  # how many had another size than the network's
 
 
-def read_batch(images: list[tuple[str, Path]], size: int) -> FaceBatch:
-    """Decode (name, path) images one after the other; an unreadable one becomes a failure with its reason."""
+def read_batch(images: list[tuple[str, Path | bytes]], size: int) -> FaceBatch:
+    """Decode (name, path or bytes) images one after the other; an unreadable one becomes a failure with its reason."""
     names, faces, failures, resized = [], [], [], 0
-    for name, path in images:
+    for name, source in images:
         try:
-            face, was_resized = decode_image(path, size)
+            face, was_resized = decode_image(source, size)
         except ValueError as error:
             failures.append((name, str(error)))
             continue
@@ -47,7 +47,7 @@ def read_batch(images: list[tuple[str, Path]], size: int) -> FaceBatch:
 
 
 def face_batches(
-    images: Iterable[tuple[str, Path]], batch_size: int, workers: int, size: int = 112
+    images: Iterable[tuple[str, Path | bytes]], batch_size: int, workers: int, size: int = 112
 ) -> Iterator[FaceBatch]:
     """Batches in the order of `images`, decoded by `workers` threads a few batches ahead (OpenCV releases the GIL).
 
@@ -67,19 +67,32 @@ def face_batches(
 class Embedder:
     """A backbone in inference mode on a device. Call it with faces uint8 [B, size, size, 3] BGR -> raw embeddings float32 [B, D].
 
+    flip is "none", or what is done with the raw embedding of the mirrored face: "sum" adds it (arcface_torch's
+    verification, AdaFace, CVLface), "concat" sets it behind, which gives [B, 2 * D].
+
     When the device has not enough memory for a batch, the batch is halved, and stays so. Raises WorkError if even a
     single image does not fit.
     """
 
-    def __init__(self, model: nn.Module, preprocessing: Preprocessing, device: torch.device) -> None:
+    def __init__(
+        self, model: nn.Module, preprocessing: Preprocessing, device: torch.device, flip: str = "none"
+    ) -> None:
         self.model = model.to(device)
         self.preprocessing = preprocessing
         self.device = device
+        self.flip = flip
         self.largest_batch: int | None = (
             CPU_BATCH if device.type == "cpu" else None
         )  # lowered when a batch does not fit
 
     def __call__(self, faces: np.ndarray) -> np.ndarray:
+        embeddings = self._embed(faces)
+        if self.flip == "none":
+            return embeddings
+        mirrored = self._embed(np.ascontiguousarray(faces[:, :, ::-1]))
+        return embeddings + mirrored if self.flip == "sum" else np.concatenate([embeddings, mirrored], axis=1)
+
+    def _embed(self, faces: np.ndarray) -> np.ndarray:
         done: list[np.ndarray] = []
         start = 0
         while start < len(faces):

@@ -7,6 +7,7 @@ colours, which colour-blind people tell apart), and no message depends on colour
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 Curve = tuple[np.ndarray, np.ndarray]  # FMR, TAR: see metrics.Ranking.roc
 GENUINE, IMPOSTOR, NEUTRAL = "#0072B2", "#D55E00", "#555555"
 BEFORE, AFTER = "#999999", "#0072B2"
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # of many models in one picture
+DASHES = ("-", "--", "-.", ":")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -41,7 +44,8 @@ def png_bytes(figure: Figure, dpi: int = 120) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of that size in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -50,7 +54,7 @@ def _figure(width: float, height: float) -> Figure:
 def comparison_figure(faces: tuple[np.ndarray, np.ndarray], names: tuple[str, str], magnitudes: tuple[float, float],
                       similarity: float, threshold: float, same: bool) -> Figure:  # fmt: skip
     """Both faces large, what the model says, what is true, and on a scale how far the score is from the threshold."""
-    figure = _figure(7.2, 5.2)
+    figure = new_figure(7.2, 5.2)
     top, scale = figure.subfigures(2, 1, height_ratios=(4.4, 1))
     called_same = similarity > threshold
     verdict = f"model: {'SAME person' if called_same else 'DIFFERENT people'}   |   truth: {'SAME person' if same else 'DIFFERENT people'}"
@@ -85,7 +89,7 @@ def contact_sheet(
     """Pairs of faces side by side with a caption each, in the order given; at most `most` of them."""
     shown = tiles[:most]
     rows = max(1, -(-len(shown) // columns))
-    figure = _figure(columns * 2.5, rows * 1.55 + 0.6)
+    figure = new_figure(columns * 2.5, rows * 1.55 + 0.6)
     figure.suptitle(
         f"{title}\n" + (f"first {len(shown)} of {len(tiles)}" if len(tiles) > len(shown) else f"all {len(tiles)}"),
         fontsize=11,
@@ -123,8 +127,8 @@ def draw_histogram(axes: Axes, similarity: np.ndarray, same: np.ndarray, thresho
 def draw_curve(axes: Axes, series: Mapping[str, Curve], same: np.ndarray, *, errors: bool) -> None:
     """One curve a model over the FMR, which is logarithmic: the ROC (TAR), or the DET (FNMR, also logarithmic) if `errors`."""
     floor = 0.5 / max(1, np.count_nonzero(~same))
-    colours = [AFTER] if len(series) == 1 else [BEFORE, AFTER]
-    for (name, (fmr, tar)), colour in zip(series.items(), colours, strict=True):
+    colours = [AFTER] if len(series) == 1 else [BEFORE, AFTER] if len(series) == 2 else itertools.cycle(SERIES)
+    for (name, (fmr, tar)), colour, dashes in zip(series.items(), colours, itertools.cycle(DASHES), strict=False):
         rate = eer(fmr, tar)
         label = name if rate is None else f"{name}, EER {100 * rate:.2f} %"
         axes.step(
@@ -132,6 +136,7 @@ def draw_curve(axes: Axes, series: Mapping[str, Curve], same: np.ndarray, *, err
             np.maximum(1 - tar, floor) if errors else tar,
             where="post",
             color=colour,
+            linestyle=dashes,
             label=label,
         )
     axes.set(xscale="log", xlim=(floor, 1), xlabel="FMR (impostors called same)")
@@ -145,7 +150,7 @@ def draw_curve(axes: Axes, series: Mapping[str, Curve], same: np.ndarray, *, err
 
 def score_figure(similarity: np.ndarray, same: np.ndarray, threshold: float) -> Figure:
     """Histogram, ROC and DET of one set of scores."""
-    figure = _figure(13, 4)
+    figure = new_figure(13, 4)
     axes = figure.subplots(1, 3)
     draw_histogram(axes[0], similarity, same, threshold, "similarity")
     if same.any() and not same.all():
@@ -159,9 +164,26 @@ def score_figure(similarity: np.ndarray, same: np.ndarray, threshold: float) -> 
     return figure
 
 
+def roc_figure(panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], columns: int = 3) -> Figure:
+    """A ROC for each set, a curve for each model. panels: set -> (same bool [N], {model: similarity [N]})."""
+    across = min(columns, len(panels))
+    down = -(-len(panels) // across)
+    figure = new_figure(5.5 * across, 4.4 * down)
+    places = figure.subplots(down, across, squeeze=False).flat
+    for (name, (same, scores)), axes in zip(panels.items(), places, strict=False):
+        curves = {model: Ranking(similarity, same).roc() for model, similarity in scores.items()}
+        draw_curve(axes, curves, same, errors=False)
+        lowest = min(float(tar[1:].min()) for _, tar in curves.values())
+        axes.set(title=_shortened(name), ylim=(max(0.0, lowest - 0.05), 1.005))
+        axes.legend(fontsize=8, loc="lower right")
+    for axes in list(places):
+        axes.axis("off")
+    return figure
+
+
 def before_after_figure(before: np.ndarray, after: np.ndarray, same: np.ndarray, threshold: float) -> Figure:
     """Histograms before and after, both ROCs, and every pair's similarity before against after. Scores float [N]."""
-    figure = _figure(12, 8)
+    figure = new_figure(12, 8)
     (left, right), (roc, scatter) = figure.subplots(2, 2)
     draw_histogram(left, before, same, threshold, "before")
     draw_histogram(right, after, same, threshold, "after")
@@ -181,7 +203,7 @@ def before_after_figure(before: np.ndarray, after: np.ndarray, same: np.ndarray,
 
 def history_figure(history: Sequence[Mapping[str, Any]], best_epoch: int, select_by: str) -> Figure:
     """Training loss and the validation figures over the epochs; epoch 0 is the start, the best epoch is marked."""
-    figure = _figure(10, 3.8)
+    figure = new_figure(10, 3.8)
     loss, validation = figure.subplots(1, 2)
     trained = [entry for entry in history if entry.get("loss") is not None]
     loss.plot([entry["epoch"] for entry in trained], [entry["loss"] for entry in trained], "o-", color=NEUTRAL)

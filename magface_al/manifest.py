@@ -70,7 +70,9 @@ class Run:
 
 
 def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else [_plain(v) for v in value] if isinstance(value, list) else value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def _version(package: str) -> str | None:

@@ -1,0 +1,69 @@
+"""Every figure of one verification set under one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from magface_al import bootstrap
+from magface_al.kfold import PROTOCOLS, TenFold, cross_validate, fold_numbers
+from magface_al.metrics import Figures
+from magface_al.pairs import PairFile, pair_identities
+from magface_al.scoring import PairEmbeddings
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Figures of a set: similarity float32 [N] and same bool [N] of its pairs, and what evaluate_set computed from them."""
+
+    similarity: np.ndarray
+    same: np.ndarray
+    figures: dict[str, Any]
+
+
+def evaluate_set(
+    embedded: PairEmbeddings, listed: int, protocol: str, subtract_mean: bool, folds: int, resamples: int, seed: int
+) -> Verification:
+    """Ten-fold accuracy by the protocol, the figures of the plain cosine's ROC, and intervals where people are known.
+
+    listed: how many pairs the set has with those whose images could not be read, so that the folds stay where they are.
+    The intervals keep each fold's threshold and resample people. Raises UserError as cross_validate does.
+    """
+    same = embedded.pair_file.labels()
+    fold = fold_numbers(listed, folds)[embedded.rows]
+    judged = cross_validate(embedded.side1, embedded.side2, same, fold, PROTOCOLS[protocol], subtract_mean)
+    similarity = embedded.scores().similarity
+    curve = Figures(similarity, same, 0.0)
+    figures: dict[str, Any] = {
+        "pairs": len(same),
+        "pairs_left_out": listed - len(same),
+        "genuine_pairs": int(same.sum()),
+        "impostor_pairs": int((~same).sum()),
+        "accuracy": float(judged.accuracy.mean()),
+        "accuracy_std": float(judged.accuracy.std()),
+        "accuracy_standard_error": float(judged.accuracy.std(ddof=1) / np.sqrt(len(judged.accuracy))),
+        "accuracy_of_folds": judged.accuracy.tolist(),
+        "threshold": float(judged.threshold.mean()),
+        "threshold_of_folds": judged.threshold.tolist(),
+        **curve.of_curve(),
+        "intervals_95": _intervals(embedded.pair_file, judged, curve, resamples, seed),
+    }
+    return Verification(similarity, same, figures)
+
+
+def _intervals(
+    pair_file: PairFile, judged: TenFold, curve: Figures, resamples: int, seed: int
+) -> dict[str, tuple[float, float] | None] | None:
+    """None where the set does not say who its people are (a .bin does not)."""
+    if not pair_file.names_people():
+        return None
+
+    def figures(weight: np.ndarray) -> dict[str, float | None]:
+        accuracy = float(weight[judged.right].sum() / weight.sum()) if weight.any() else None
+        return {"accuracy": accuracy, **curve.of_curve(weight)}
+
+    return bootstrap.intervals(
+        figures, bootstrap.identity_resamples(*pair_identities(pair_file.pairs), seed, resamples)
+    )
