@@ -10,7 +10,7 @@ from magface_al.distributed import gather, rank, share_of, world_size
 from magface_al.heads import Head
 from magface_al.split_fc import gather_rows, softmax_cross_entropy
 
-_ROWS_AT_ONCE = 65536
+_ROWS_AT_ONCE = 16384
 FIGURES = ("loss", "cross_entropy", "regulariser", "accuracy", "cosine", "magnitude")
 
 
@@ -81,11 +81,13 @@ class Classifier(nn.Module):
 def _directions(classes: int, dimensions: int, seed: int, first: int, last: int) -> torch.Tensor:
     """Rows first..last of random unit vectors float32 [classes, dimensions], without ever holding the others."""
     generator = torch.Generator().manual_seed(seed)
-    kept = []
+    kept = torch.empty(last - first, dimensions)
     for start in range(0, last, _ROWS_AT_ONCE):
         drawn = torch.randn(min(_ROWS_AT_ONCE, classes - start), dimensions, generator=generator)
-        kept.append(drawn[max(first - start, 0) : max(last - start, 0)])
-    return F.normalize(torch.cat(kept))
+        mine = F.normalize(drawn[max(first - start, 0) : max(last - start, 0)])
+        at = max(start - first, 0)
+        kept[at : at + len(mine)] = mine
+    return kept
 
 
 def _times(tensor: torch.Tensor, factor: int) -> torch.Tensor:

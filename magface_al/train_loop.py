@@ -41,8 +41,8 @@ class Trainer:
         self.recipe, self.reader, self.device, self.preprocessing = recipe, reader, device, preprocessing
         self.steps = steps_of_epoch(len(reader.data), recipe)
         prepare(model, recipe)
-        layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.model = model.to(device, memory_format=layout)
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.model = model.to(device, memory_format=self._layout)
         self.averaged = copy.deepcopy(self.model) if recipe.ema else self.model  # what is validated and kept
         self.classifier = Classifier(
             build_head(recipe), embedding_size(model), reader.data.num_classes, seed=recipe.seed,
@@ -95,8 +95,9 @@ class Trainer:
         if self.device.type == "cuda":
             faces, labels = faces.pin_memory(), labels.pin_memory()
         faces, labels = (values.to(self.device, non_blocking=True) for values in (faces, labels))
+        inputs = to_input(faces, self.preprocessing).contiguous(memory_format=self._layout)
         with mixed_precision(self.device, self.recipe.precision):
-            raw = self._network(to_input(faces, self.preprocessing))
+            raw = self._network(inputs)
         loss, figures = self._classify(raw, labels, step)
         (loss * (self.loss_scale.factor / parts)).backward()
         return figures.float() / parts

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -38,12 +39,16 @@ class Source(Protocol):
         """The image in words, for messages."""
         ...
 
+    def listing(self) -> bytes:
+        """What tells these images from others, for the fingerprint."""
+        ...
+
 
 class PathSource:
     """Images on disk. paths bytes [N] relative to root, held in one array because there may be millions."""
 
-    def __init__(self, description: str, root: Path, paths: Sequence[str], identities: Sequence[str], num_classes: int | None) -> None:  # fmt: skip
-        self.root, self.paths = root, np.array([os.fsencode(path) for path in paths])
+    def __init__(self, description: str, root: Path, paths: Sequence[bytes], identities: Sequence[str], num_classes: int | None) -> None:  # fmt: skip
+        self.root, self.paths = root, np.array(paths)
         self.labels, self.classes, self.notes = number_identities(identities, num_classes)
         self.description = f"{len(self.labels)} images of {len(np.unique(self.labels))} people in {description}"
 
@@ -54,6 +59,10 @@ class PathSource:
     def name(self, index: int) -> str:
         """See Source."""
         return str(self.read(index))
+
+    def listing(self) -> bytes:
+        """See Source."""
+        return self.paths.tobytes()
 
 
 class RecordSource:
@@ -72,8 +81,8 @@ class RecordSource:
                     "one of the two files is of another set"
                 )
         self.keys = np.array([key for keys in found.values() for key in keys])
-        identities = [str(label) for label, keys in found.items() for _ in keys]
-        self.labels, self.classes, self.notes = number_identities(identities, num_classes)
+        labels = np.repeat(list(found), [len(keys) for keys in found.values()])
+        self.labels, self.classes, self.notes = number_identities(labels, num_classes)
         self.description = f"{len(self.labels)} images of {len(np.unique(self.labels))} people in {records.path}"
 
     def read(self, index: int) -> bytes:
@@ -84,13 +93,17 @@ class RecordSource:
         """See Source."""
         return f"{self.records.path}: record {self.keys[index]}"
 
+    def listing(self) -> bytes:
+        """See Source."""
+        return self.keys.tobytes() + np.array([self.records.offsets[key] for key in self.keys.tolist()]).tobytes()
+
 
 class HeldSource:
     """Images held in memory as the bytes of files; labels int64 [N]."""
 
     def __init__(self, description: str, images: Sequence[bytes], labels: np.ndarray) -> None:
         self.images, self.description = images, description
-        self.labels, self.classes, self.notes = number_identities([str(label) for label in labels], None)
+        self.labels, self.classes, self.notes = number_identities(labels, None)
 
     def read(self, index: int) -> bytes:
         """See Source."""
@@ -99,6 +112,10 @@ class HeldSource:
     def name(self, index: int) -> str:
         """See Source."""
         return f"{self.description}: image {index}"
+
+    def listing(self) -> bytes:
+        """See Source."""
+        return b"".join(self.images)
 
 
 class TrainingSet:
@@ -130,10 +147,10 @@ class TrainingSet:
         return self.sources[number], int(index - self._image_offsets[number])
 
     def fingerprint(self) -> str:
-        """SHA-256 over every image's name and class: another list, order or numbering has another one."""
+        """SHA-256 over every image's listed place and class, not its pixels: another list, order or numbering has another."""
         digest = hashlib.sha256(self.labels.tobytes())
-        for index in range(len(self)):
-            digest.update(self.name(index).encode("utf-8", "surrogateescape"))
+        for source in self.sources:
+            digest.update(source.listing())
         return digest.hexdigest()
 
     def write_classes(self, path: Path) -> None:
@@ -165,35 +182,43 @@ def _open(path: Path, root: Path, num_classes: int | None, stack: ExitStack) -> 
         if not records.offsets:
             raise UserError(f"{records.path}: no records in it, expected images")
         return RecordSource(records, num_classes)
+    paths: list[bytes] = []
+    identities: list[str] = []
     if path.is_dir():
-        found = [(str(file.relative_to(path)), name) for name, files in identity_folders(path).items() for file in files]  # fmt: skip
-        return PathSource(str(path), path, *zip(*found, strict=True), num_classes)
-    listed = [(image, identity) for number, image, identity in identity_lines(path)
-              if _valid(identity, num_classes, f"{path}: line {number}")]  # fmt: skip
-    if not listed:
+        for name, files in identity_folders(path).items():
+            paths.extend(os.fsencode(file.relative_to(path)) for file in files)
+            identities.extend([name] * len(files))
+        return PathSource(str(path), path, paths, identities, num_classes)
+    for number, image, identity in identity_lines(path):
+        _check(identity, num_classes, f"{path}: line {number}")
+        paths.append(os.fsencode(image))
+        identities.append(sys.intern(identity))
+    if not paths:
         raise UserError(f"{path}: no images in it, expected lines of `path 0 id 0`")
-    return PathSource(str(path), root, *zip(*listed, strict=True), num_classes)
+    return PathSource(str(path), root, paths, identities, num_classes)
 
 
-def _valid(identity: str, num_classes: int | None, where: str) -> bool:
+def _check(identity: str, num_classes: int | None, where: str) -> None:
     if num_classes is not None and not (identity.isdecimal() and int(identity) < num_classes):
         raise UserError(f"{where}: id {identity}, expected a whole number below --num_classes {num_classes}")
-    return True
 
 
-def number_identities(identities: Sequence[str], num_classes: int | None) -> tuple[np.ndarray, list[str], list[str]]:
+def number_identities(identities: Sequence[str] | np.ndarray, num_classes: int | None) -> tuple[np.ndarray, list[str], list[str]]:  # fmt: skip
     """(labels int64 [N], ids of the classes, notes). Whole numbers are put in numerical order, other ids in that of text.
 
     num_classes: the ids are the labels. Raises UserError where they are not below it.
     """
-    whole = all(identity.isdecimal() for identity in identities)
     if num_classes is not None:
-        for identity in identities:
-            _valid(identity, num_classes, "training data")
-        labels = np.array([int(identity) for identity in identities])
-        return labels, [str(number) for number in range(num_classes)], _gaps(np.unique(labels), "have no image and stay in the classifier")  # fmt: skip
-    ids, labels = np.unique(np.array([int(identity) for identity in identities]) if whole else identities, return_inverse=True)  # fmt: skip
-    notes = _gaps(ids, "have no image; the others are numbered without gaps") if whole else []
+        for identity in dict.fromkeys(map(str, identities)):
+            _check(identity, num_classes, "training data")
+    numbers = identities if isinstance(identities, np.ndarray) else None
+    if numbers is None and all(identity.isdecimal() for identity in identities):
+        numbers = np.array(identities, dtype=np.int64)
+    if numbers is not None and num_classes is not None:
+        notes = _gaps(np.unique(numbers), "have no image and stay in the classifier")
+        return numbers.astype(np.int64), [str(number) for number in range(num_classes)], notes
+    ids, labels = np.unique(identities if numbers is None else numbers, return_inverse=True)
+    notes = [] if numbers is None else _gaps(ids, "have no image; the others are numbered without gaps")
     return labels.astype(np.int64), [str(name) for name in ids], notes
 
 

@@ -12,7 +12,7 @@ from torch import multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
 from magface_al import distributed
-from magface_al.classifier import Classifier
+from magface_al.classifier import Classifier, _directions
 from magface_al.heads import build_head
 from magface_al.training_recipe import TrainingRecipe
 
@@ -96,3 +96,10 @@ def test_shares_cover_everything_once_and_differ_by_one_at_most(count, parts):
     assert [number for first, last in shares for number in range(first, last)] == list(range(count))
     sizes = [last - first for first, last in shares]
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_each_process_draws_the_rows_that_the_whole_would_have():
+    whole = _directions(40_000, 3, 5, 0, 40_000)
+    for first, last in (distributed.share_of(40_000, place, 3) for place in range(3)):
+        assert torch.equal(_directions(40_000, 3, 5, first, last), whole[first:last])
+    assert torch.allclose(whole.norm(dim=1), torch.ones(40_000))

@@ -128,7 +128,7 @@ def test_sources_are_compounded_and_every_head_and_optimizer_runs(run_script, tm
     assert history(tmp_path / "trained")[0]["skipped"] == 0
     done = run_script("train.py", *data, "--head", "arcface", "--schedule", "cosine", "--init", "trained/best.pth", "--arch", "auto",
                       "--batch_norm", "frozen", "--output_dir", "tuned")  # fmt: skip
-    assert "loaded 103/103" in done.stdout
+    assert "iresnet_tiny (magface weights), loaded 115/115" in done.stdout
     before, after = (load_backbone(tmp_path / name / "best.pth").model.state_dict() for name in ("trained", "tuned"))
     assert torch.equal(before["bn1.running_mean"], after["bn1.running_mean"])
     assert not torch.equal(before["fc.weight"], after["fc.weight"])
@@ -216,7 +216,7 @@ def test_a_config_file_gives_flags_and_the_command_line_wins(run_script, tmp_pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("epochs: 1\nlearning_rte: 3\n", "c.yaml: line 2: unknown key 'learning_rte', nearest is 'l"),
+        ("epochs: 1\nwarmup_epoch: 3\n", "c.yaml: line 2: unknown key 'warmup_epoch', nearest is 'warmup_epochs'"),
         ("bach_size: 3\n", "unknown key 'bach_size', nearest is 'batch_size'"),
         ("epochs: many\n", "line 1: epochs: 'many' is no positive_int"),
         ("epochs: -1\n", "epochs: -1 is not a positive whole number"),
