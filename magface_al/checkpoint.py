@@ -64,6 +64,19 @@ def load_backbone(path: Path, arch: str = "auto", preprocessing: str = "auto", *
     )
 
 
+def new_backbone(arch: str, preprocessing: str, seed: int) -> Backbone:
+    """An untrained network whose weights follow from the seed. preprocessing is a preset's name; "auto" is magface."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build_backbone(arch)
+    own = PRESETS["magface" if preprocessing == "auto" else preprocessing]
+    return Backbone(
+        path=Path("scratch"), model=model, arch=arch, preprocessing=own, own_preprocessing=own,
+        family="mobilefacenet" if arch == "mobilefacenet" else "magface", prefix="", loaded=0, ignored=[],
+        weights_sha256=fingerprint(model.state_dict()), file_sha256="", bn_eps=batch_norms(model)[0].eps,
+    )  # fmt: skip
+
+
 def set_bn_eps(model: nn.Module, eps: float) -> None:
     """Give every BatchNorm the eps its weights were trained with; a wrong one shifts magnitudes by up to 0.04 %."""
     for norm in batch_norms(model):

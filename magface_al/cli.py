@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,9 +159,60 @@ def share(text: str) -> float:
     return value
 
 
+def yes_no(text: str) -> bool:
+    """An argparse type: yes or no."""
+    if text.lower() not in ("yes", "no", "true", "false"):
+        raise argparse.ArgumentTypeError(f"{text} is neither yes nor no")
+    return text.lower() in ("yes", "true")
+
+
+def add_switch(parser: argparse._ActionsContainer, flag: str, help: str, default: bool = False) -> None:
+    """A flag that is on when given alone, and takes yes or no, so that a command line can also turn a config file's off."""
+    parser.add_argument(
+        flag, nargs="?", const=True, default=default, type=yes_no, metavar="yes|no", help=f"{help} [{'yes' if default else 'no'}]"
+    )  # fmt: skip
+
+
+def add_config_option(parser: argparse._ActionsContainer) -> None:
+    """--config, which `run` reads before the command line."""
+    parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="flags from a file; the command line wins")
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse a command line, and before it the file that its --config names. Raises UserError for a wrong file."""
+    if any(action.dest == "config" for action in parser._actions):
+        early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        add_config_option(early)
+        path = early.parse_known_args(argv)[0].config
+        if path is not None:
+            from magface_al.config_file import apply_config
+
+            apply_config(parser, path)
+    return parser.parse_args(argv)
+
+
+def probability(text: str) -> float:
+    """An argparse type: a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is outside [0, 1]")
+    return value
+
+
+def positive_share(text: str) -> float:
+    """An argparse type: a share above 0, up to all of it."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is outside (0, 1]")
+    return value
+
+
 def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace, Run], None]) -> None:
     """Parse, do the work, print the summary; end with 0 (done), 1 (failed work), 2 (bad arguments or input) or 130 (Ctrl-C)."""
-    args = parser.parse_args()
+    try:
+        args = parse(parser)
+    except UserError as error:
+        sys.exit(_complain(parser.prog, str(error), 2))
     report = Run(parser.prog, vars(args))
     sys.exit(_exit_code(lambda: main(args, report), parser.prog, report))
 

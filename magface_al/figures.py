@@ -249,3 +249,28 @@ def history_figure(history: Sequence[Mapping[str, Any]], best_epoch: int, select
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
+
+
+def training_figure(history: Sequence[Mapping[str, Any]], best_epoch: int) -> Figure:
+    """Training from the first epoch: loss with the learning rate, target cosine with magnitude, and validation accuracy."""
+    figure = new_figure(14, 3.8)
+    loss, cosine, validation = figure.subplots(1, 3)
+    epochs = [entry["epoch"] for entry in history]
+    for axes, names, title in (
+        (loss, ("cross_entropy", "lr"), "training loss"),
+        (cosine, ("cosine", "magnitude"), "embeddings"),
+    ):
+        for place, name, colour in zip((axes, axes.twinx()), names, (GENUINE, IMPOSTOR), strict=True):
+            place.plot(epochs, [entry[name] for entry in history], "o-", color=colour, markersize=3)
+            place.set_ylabel(f"mean {name.replace('_', ' ')}", color=colour)
+        axes.set(xlabel="epoch", title=title)
+    names = list(history[0]["validation"])
+    for name, colour, dashes in zip(names, itertools.cycle(SERIES), itertools.cycle(DASHES), strict=False):
+        validation.plot(epochs, [entry["validation"][name] for entry in history], dashes, color=colour, label=shortened(name))  # fmt: skip
+    validation.axvline(best_epoch, color="black", linestyle=":", label=f"best: epoch {best_epoch}")
+    validation.set(xlabel="epoch", title="ten-fold accuracy" if names else "no validation sets given")
+    validation.legend(fontsize=8)
+    for axes in (loss, cosine, validation):
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    return figure

@@ -11,7 +11,7 @@ import numpy as np
 
 from magface_al.errors import UserError
 from magface_al.files import read_json, replacing, sha256, write_json
-from magface_al.recordio import frame, pack
+from magface_al.recordio import EXACT_FLOAT32, frame, pack
 from magface_al.train_lists import Counts, count_entries, read_train_list
 
 
@@ -52,9 +52,9 @@ class RecordWriter:
 
     def append(self, label: int, image: bytes) -> None:
         """Add one image. Raises UserError for a label that a float32 cannot hold exactly."""
-        if not 0 <= label < 1 << 24:
+        if not 0 <= label < EXACT_FLOAT32:
             raise UserError(
-                f"{self.path}: label {label}, expected 0 to {(1 << 24) - 1}, because a record keeps it as float32"
+                f"{self.path}: label {label}, expected 0 to {EXACT_FLOAT32 - 1}, because a record keeps it as float32"
             )
         self._index.write(f"{self.count}\t{self._records.tell()}\n".encode())
         self._records.write(frame(pack((float(label),), self.count, image)))

@@ -8,6 +8,7 @@ there and drops those bytes, so a reader joins the parts (flags 1, 2, 3) with th
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from magface_al.errors import UserError
 
 _MAGIC = struct.pack("<I", 0xCED7230A)
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+EXACT_FLOAT32 = 1 << 24  # whole numbers up to here
 _HEADER = struct.Struct("<IfQQ")  # flag, label, id, id2: apache/mxnet 1.9.1 python/mxnet/recordio.py
 
 
@@ -29,9 +31,10 @@ class Record:
 
 
 class RecordFile:
-    """Random access to a .rec by key; use it as a context manager. offsets: key -> byte offset.
+    """Random access to a .rec by key, from any thread; use it as a context manager. offsets: key -> byte offset.
 
-    Without an .idx the .rec is scanned once and keys are the ids inside the records.
+    Without an .idx the .rec is scanned once and keys are the ids inside the records. Raises UserError for an .idx that
+    points past the end.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,6 +43,14 @@ class RecordFile:
             raise UserError(f"{path}: no such file, expected a RecordIO file such as train.rec")
         index = path.with_suffix(".idx")
         known = _read_index(index) if index.exists() else None
+        if known:
+            last, size = max(known, key=known.__getitem__), path.stat().st_size
+            if known[last] >= size:
+                raise UserError(
+                    f"{index}: record {last} starts at offset {known[last]}, but {path.name} has {size} bytes, so the file is "
+                    "truncated or the .idx is of another file; copy both again"
+                )
+        self._lock = threading.Lock()
         self._file = path.open("rb")
         self.offsets = self._scan() if known is None else known
 
@@ -53,8 +64,9 @@ class RecordFile:
 
     def read(self, key: int) -> Record:
         """The record of a key. Raises UserError where the file is not what the index says."""
-        self._file.seek(self.offsets[key])
-        payload = self._payload()
+        with self._lock:
+            self._file.seek(self.offsets[key])
+            payload = self._payload()
         assert payload is not None, key
         return unpack(payload, f"{self.path}: record {key}")
 
@@ -153,10 +165,11 @@ def images_by_label(records: RecordFile) -> dict[int, list[int]]:
     """Class label -> keys of its images.
 
     InsightFace's files begin with a header record, key 0, whose label is (first identity record, one past the last);
-    each identity record holds the key range of one person's images. Other files are read through once for their labels.
+    each identity record holds the key range of one person's images. Other files are read through once for their labels,
+    and so are those with so many images that the ranges, which are float32, are no longer exact.
     """
     header = records.read(0) if 0 in records.offsets else None
-    if header is not None and len(header.labels) == 2 and not header.image:
+    if header is not None and len(header.labels) == 2 and not header.image and header.labels[1] < EXACT_FLOAT32:
         first, last = (int(value) for value in header.labels)
         ranges = [records.read(key).labels for key in range(first, last) if key in records.offsets]
         if ranges and all(len(limits) == 2 for limits in ranges):
