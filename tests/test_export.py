@@ -96,6 +96,10 @@ def test_a_graph_that_differs_is_not_written(tmp_path, adaface, monkeypatch):
     monkeypatch.setattr("magface_al.export.ONNX_TOLERANCE", 1e-12)
     with pytest.raises(WorkError, match="not written, onnxruntime's embeddings differ from PyTorch's by"):
         write_onnx(load_backbone(adaface), tmp_path / "m.onnx")
+    broken = load_backbone(adaface)
+    broken.model.features.weight.data[0] = float("nan")
+    with pytest.raises(WorkError, match="differ from PyTorch's by nan"):
+        write_onnx(broken, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
 
 
