@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from magface_al.checkpoint import load_backbone, read_checkpoint
+from magface_al.checkpoint import load_backbone
 from magface_al.recordio import pack, write_records
 from magface_al.synthetic import draw_people
 
@@ -25,6 +25,7 @@ import os, runpy, sys
 sys.argv = ["train.py", *sys.argv[1:]]
 sys.path.insert(0, r"{root}")
 from magface_al.training_progress import TrainingProgress
+from magface_al.weight_files import read_checkpoint
 save, calls = TrainingProgress.save_state, []
 def save_and_die(self):
     save(self)
