@@ -18,6 +18,7 @@ import torch
 from magface_al.checkpoint import load_backbone
 from magface_al.recordio import pack, write_records
 from magface_al.synthetic import draw_people
+from magface_al.weight_files import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 CUT = """
@@ -25,7 +26,6 @@ import os, runpy, sys
 sys.argv = ["train.py", *sys.argv[1:]]
 sys.path.insert(0, r"{root}")
 from magface_al.training_progress import TrainingProgress
-from magface_al.weight_files import read_checkpoint
 save, calls = TrainingProgress.save_state, []
 def save_and_die(self):
     save(self)
