@@ -17,10 +17,10 @@ from magface_al import cli
 from magface_al.manifest import Run
 
 if TYPE_CHECKING:
-    from magface_al.checkpoint import Backbone
     from magface_al.embed import Embedder
     from magface_al.feature_writer import FeatureWriter
     from magface_al.image_list import ImageList
+    from magface_al.model_card import Backbone
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -59,10 +59,11 @@ def main(args: argparse.Namespace, run: Run) -> None:
     device = pick_device(args.device, args.force_cpu)
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
     run.read(args.checkpoint, backbone.describe())
-    run.facts["device"] = device_name(device)
+    flip = backbone.flip_for(args.flip)
+    run.facts |= {"device": device_name(device), "flip": flip}
 
     writer = FeatureWriter(
-        args.feat_list, made_from(run, args.inf_list, backbone, args.root, args.flip), resume=not args.overwrite
+        args.feat_list, made_from(run, args.inf_list, backbone, args.root, flip), resume=not args.overwrite
     )
     if writer.consumed:
         run.note(
@@ -70,7 +71,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
         )
     resized = embed_all(
         images,
-        Embedder(backbone.model, backbone.preprocessing, device, args.flip),
+        Embedder(backbone.model, backbone.preprocessing, device, flip),
         writer,
         args.batch_size,
         args.workers,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from magface_al.ahead import ahead
 from magface_al.errors import WorkError
 from magface_al.preprocess import Preprocessing, decode_image, to_input
 
@@ -54,14 +53,8 @@ def face_batches(
     At most workers + 1 batches are held at a time, whatever the number of images.
     """
     images = iter(images)
-    waiting: deque[Future[FaceBatch]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        while True:
-            while len(waiting) <= workers and (chunk := list(islice(images, batch_size))):
-                waiting.append(pool.submit(read_batch, chunk, size))
-            if not waiting:
-                return
-            yield waiting.popleft().result()
+    chunks = iter(lambda: list(islice(images, batch_size)), [])
+    yield from ahead(lambda chunk: read_batch(chunk, size), chunks, workers)
 
 
 class Embedder:

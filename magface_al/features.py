@@ -42,8 +42,8 @@ class FeatureStore:
         return self.manifest["arguments"]["root"] if self.manifest else "."
 
     def flip(self) -> str:
-        """The --flip of the run that made the store ("none" if unknown)."""
-        return self.manifest["arguments"].get("flip", "none") if self.manifest else "none"
+        """What the run that made the store did with the mirrored face ("none" if unknown)."""
+        return (self.manifest or {}).get("flip", "none")
 
 
 def unit(embeddings: np.ndarray) -> np.ndarray:

@@ -63,7 +63,7 @@ def comparison_figure(faces: tuple[np.ndarray, np.ndarray], names: tuple[str, st
     top.suptitle(f"{kind}\n{verdict}", fontsize=13, fontweight="bold", color=colour)
     for axes, face, name, magnitude in zip(top.subplots(1, 2), faces, names, magnitudes, strict=True):
         axes.imshow(face[..., ::-1], interpolation="nearest")
-        axes.set_xlabel(f"{_shortened(name)}\nmagnitude (quality) {magnitude:.1f}", fontsize=10)
+        axes.set_xlabel(f"{shortened(name)}\nmagnitude (quality) {magnitude:.1f}", fontsize=10)
         axes.set_xticks([])
         axes.set_yticks([])
     axes = scale.subplots()
@@ -77,7 +77,7 @@ def comparison_figure(faces: tuple[np.ndarray, np.ndarray], names: tuple[str, st
     return figure
 
 
-def _shortened(name: str, most: int = 42) -> str:
+def shortened(name: str, most: int = 42) -> str:
     """A path's end, with $ made harmless for matplotlib's own markup."""
     text = name if len(name) <= most else "..." + name[-most:]
     return text.replace("$", r"\$")
@@ -177,7 +177,7 @@ def roc_figure(panels: Mapping[str, tuple[int, Mapping[str, Curve]]], columns: i
     for (name, (impostors, curves)), axes in zip(panels.items(), places, strict=False):
         draw_curve(axes, curves, impostors, errors=False)
         lowest = min(float(tar[fmr == 0].max()) for fmr, tar in curves.values())  # reached without a false match
-        axes.set(title=_shortened(name), ylim=(max(0.0, lowest - 0.4 * (1 - lowest)), 1 + 0.03 * (1 - lowest) + 1e-3))
+        axes.set(title=shortened(name), ylim=(max(0.0, lowest - 0.4 * (1 - lowest)), 1 + 0.03 * (1 - lowest) + 1e-3))
         axes.legend(fontsize=8, loc="lower right")
     for axes in list(places):
         axes.axis("off")
@@ -246,6 +246,31 @@ def history_figure(history: Sequence[Mapping[str, Any]], best_epoch: int, select
     validation.set(xlabel="epoch (0: before training)", title="validation people")
     validation.legend(fontsize=8)
     for axes in (loss, validation):
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def training_figure(history: Sequence[Mapping[str, Any]], best_epoch: int) -> Figure:
+    """Training from the first epoch: loss with the learning rate, target cosine with magnitude, and validation accuracy."""
+    figure = new_figure(14, 3.8)
+    loss, cosine, validation = figure.subplots(1, 3)
+    epochs = [entry["epoch"] for entry in history]
+    for axes, names, title in (
+        (loss, ("cross_entropy", "lr"), "training loss"),
+        (cosine, ("cosine", "magnitude"), "embeddings"),
+    ):
+        for place, name, colour in zip((axes, axes.twinx()), names, (GENUINE, IMPOSTOR), strict=True):
+            place.plot(epochs, [entry[name] for entry in history], "o-", color=colour, markersize=3)
+            place.set_ylabel(f"mean {name.replace('_', ' ')}", color=colour)
+        axes.set(xlabel="epoch", title=title)
+    names = list(history[0]["validation"])
+    for name, colour, dashes in zip(names, itertools.cycle(SERIES), itertools.cycle(DASHES), strict=False):
+        validation.plot(epochs, [entry["validation"][name] for entry in history], dashes, color=colour, label=shortened(name))  # fmt: skip
+    validation.axvline(best_epoch, color="black", linestyle=":", label=f"best: epoch {best_epoch}")
+    validation.set(xlabel="epoch", title="ten-fold accuracy" if names else "no validation sets given")
+    validation.legend(fontsize=8)
+    for axes in (loss, cosine, validation):
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
     return figure

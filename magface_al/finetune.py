@@ -25,6 +25,7 @@ from magface_al.metrics import Figures, best_threshold, confusion
 from magface_al.pairs import SAME, Pair, image_identities, name_people
 from magface_al.preprocess import Preprocessing, to_input
 from magface_al.runtime import mixed_precision
+from magface_al.schedules import average, warmup_cosine
 
 LOSSES = ("adaptive", "logistic", "cosine", "contrastive")
 RANKED_IMAGES = 2000  # of the validation people, at most: two million pairs
@@ -174,7 +175,7 @@ class FineTuner:
         self.step = (number - 1) * (self.steps // self.recipe.epochs)
         for batch in balanced_batches(self.data.same, self.recipe.batch_size, rng):
             for group in self.optimizer.param_groups:
-                group["lr"] = self.recipe.lr * schedule(self.step, self.steps, self.recipe.warmup)
+                group["lr"] = self.recipe.lr * warmup_cosine(self.step, self.steps, self.recipe.warmup)
             loss = self.loss(batch, rng)
             if not torch.isfinite(loss):
                 raise WorkError(
@@ -184,7 +185,8 @@ class FineTuner:
             loss.backward()
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
             self.optimizer.step()
-            self._average()
+            if self.averaged is not self.model:
+                average(self.averaged, self.model, self.recipe.ema, self.step)
             self.step += 1
             yield float(loss.detach())
         self.model.eval()
@@ -240,26 +242,6 @@ class FineTuner:
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Exponential moving average of the weights, and of the buffers as they are."""
-        if self.averaged is self.model:
-            return
-        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))  # the first steps soon forget the start
-        for mean, value in zip(self.averaged.state_dict().values(), self.model.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
-            else:
-                mean.copy_(value)
-
-
-def schedule(step: int, steps: int, warmup: float) -> float:
-    """The learning rate's factor: rising linearly over the warm-up share of all steps, then half a cosine down to 0."""
-    rising = max(1, round(steps * warmup))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
 def validate(embedder: Embedder, pairs: AnsweredPairs, threshold: float) -> dict[str, float | None]:

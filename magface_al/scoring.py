@@ -16,8 +16,8 @@ from magface_al.pairs import PairFile
 from magface_al.preprocess import PRESETS, Preprocessing
 
 if TYPE_CHECKING:
-    from magface_al.checkpoint import Backbone
     from magface_al.embed import Embedder
+    from magface_al.model_card import Backbone
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,8 @@ class PairEmbedder:
         if store.manifest is None:
             run.note(f"{store.path} has no manifest beside it, so nothing shows which weights made it")
             return
+        if self.choice.flip == "auto":
+            self.choice = replace(self.choice, flip=store.flip())
         if store.flip() != self.choice.flip:
             raise UserError(
                 f"{store.path}: made with --flip {store.flip()}, expected {self.choice.flip} as in this run; "
@@ -144,7 +146,8 @@ class PairEmbedder:
         if self._embedder is None:
             device = pick_device(self.choice.device)
             backbone = self._load()
-            self._embedder = Embedder(backbone.model, backbone.preprocessing, device, self.choice.flip)
+            flip = backbone.flip_for(self.choice.flip)
+            self._embedder = Embedder(backbone.model, backbone.preprocessing, device, flip)
             self.run.facts["device"] = device_name(device)
         return self._embedder
 

@@ -96,6 +96,8 @@ def test_the_quick_start_runs_as_written(workplace):
     shown = [line for line in commands("README.md") if not line.startswith(ELSEWHERE)]
     assert {line.split()[1] for line in shown} >= {path.name for path in ROOT.glob("*.py")}
     run_lines(shown, workplace)
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
+        subprocess.run([sys.executable, "-c", block], cwd=workplace, check=True, capture_output=True)
     best = load_backbone(workplace / "checkpoints_feedback" / "magface_feedback_best.pth")
     assert best.arch == "iresnet100"
     assert np.load(workplace / "features.npy").shape == (8, 512)
@@ -145,7 +147,10 @@ def test_both_environments_name_the_same_packages():
 def test_every_flag_is_explained_in_the_readme(script):
     done = subprocess.run([sys.executable, ROOT / script, "--help"], capture_output=True, text=True, check=True)
     readme = (ROOT / "README.md").read_text()
-    flags = set(re.findall(r"^ +(?:-h, )?(--\w+)", done.stdout, re.MULTILINE)) - {"--help"}
+    pages = [done.stdout]
+    for command in re.findall(r"^ {4}(\w+)\b", done.stdout, re.MULTILINE):  # sub-commands stand deeper than arguments
+        pages.append(subprocess.run([sys.executable, ROOT / script, command, "--help"], capture_output=True, text=True, check=True).stdout)  # fmt: skip
+    flags = set(re.findall(r"^ +(?:-h, )?(--\w+)", "\n".join(pages), re.MULTILINE)) - {"--help"}
     assert not {flag for flag in flags if f"`{flag}`" not in readme}
 
 

@@ -147,7 +147,7 @@ def ijb(tmp_path, people):
 def write_store(path, names, embeddings, flip="none"):
     np.save(path, embeddings)
     path.with_suffix(".paths.txt").write_text("".join(f"{name}\n" for name in names))
-    path.with_suffix(".json").write_text(json.dumps({"arguments": {"root": ".", "flip": flip}}))
+    path.with_suffix(".json").write_text(json.dumps({"flip": flip, "arguments": {"root": "."}}))
 
 
 def results(tmp_path):
