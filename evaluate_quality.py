@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from magface_al.scoring import PairEmbeddings
 
     Sides = tuple[np.ndarray, np.ndarray]
-    Curves = dict[str, DiscardCurve]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -76,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.discard import pair_quality
+    from magface_al.discard import discard_curve, magface_curve, pair_quality
     from magface_al.errors import UserError
     from magface_al.features import cosines
     from magface_al.files import replacing, write_json
@@ -89,29 +88,34 @@ def main(args: argparse.Namespace, run: Run) -> None:
     pair_file = read_verification_set(args.feedback_file, args.root)
     run.read(pair_file.path, describe(pair_file.pairs))
     embedded = PairEmbedder(cli.model_choice(args), run, args.features_list)(pair_file)
-    similarity, same = cosines(embedded.side1, embedded.side2), embedded.pair_file.labels()
+    pair_file, similarity = embedded.pair_file, cosines(embedded.side1, embedded.side2)
+    same = pair_file.labels()
     scores = quality_scores(args, embedded, run)
     lower = {name: pair_quality(*sides) for name, sides in scores.items()}
-    if args.threshold_rule == "fixed":
-        curves, result = fixed(args, embedded.pair_file, similarity, lower)
+    result = {**decision(args, similarity, same), "flip": args.flip, "max_discard": args.max_discard}
+    threshold = result["threshold"]
+    if threshold is None:
+        curves = {name: magface_curve(similarity, same, quality) for name, quality in lower.items()}
     else:
-        curves, result = retuned(args, similarity, same, lower)
-    result |= {"pairs": len(same), "genuine_pairs": int(same.sum()), "impostor_pairs": int((~same).sum()), "flip": args.flip,
-               "max_discard": args.max_discard}  # fmt: skip
-    for name, curve in curves.items():
-        result["scores"].setdefault(name, {}).update(curve.summary(args.max_discard))
+        curves = {name: discard_curve(similarity[same], quality[same], threshold) for name, quality in lower.items()}
+    limits = areas_between(args, pair_file, similarity, lower, threshold)
+    result["scores"] = {
+        name: {**curve.summary(args.max_discard), "area_interval_95": limits.get(name)}
+        for name, curve in curves.items()
+    }
 
-    text = f"{describe_rule(args, result)}\n\n{table(args, result)}"
+    text = f"{describe_rule(result)}\n\n{table(result)}"
     print(f"\n{text}")
     args.output_dir.mkdir(parents=True, exist_ok=True)
     run.path = args.output_dir / "manifest.json"
     with replacing(args.output_dir / "quality.md") as file:
         file.write(text)
     write_json(args.output_dir / "quality.json", result)
-    draw_curves(args, similarity, same, curves, result)
+    draw_curves(args, curves, result)
     for name, sides in scores.items():
-        draw_histogram(args.output_dir / f"{name}_histogram.png", name, embedded.pair_file, sides, run)
-    run.wrote(args.output_dir, "quality.md, quality.json, error_vs_discard.png, magnitude_histogram.png")
+        draw_histogram(args.output_dir / f"{name}_histogram.png", name, pair_file, sides, run)
+    pictures = [f"{name}_histogram.png" for name in scores]
+    run.wrote(args.output_dir, ", ".join(["quality.md", "quality.json", "error_vs_discard.png", *pictures]))
 
 
 def quality_scores(args: argparse.Namespace, embedded: PairEmbeddings, run: Run) -> dict[str, Sides]:
@@ -130,110 +134,102 @@ def quality_scores(args: argparse.Namespace, embedded: PairEmbeddings, run: Run)
     return found
 
 
-def fixed(
-    args: argparse.Namespace, pair_file: PairFile, similarity: np.ndarray, lower: dict[str, np.ndarray]
-) -> tuple[Curves, dict[str, Any]]:
-    """The curves at one threshold, and the threshold with the intervals of the areas for quality.json."""
-    from magface_al import bootstrap
-    from magface_al.discard import discard_curve
+def decision(args: argparse.Namespace, similarity: np.ndarray, same: np.ndarray) -> dict[str, Any]:
+    """The rule and, unless it takes a new one each time, the threshold, for quality.json. Raises UserError for too few pairs."""
     from magface_al.errors import UserError
     from magface_al.metrics import confusion, threshold_at_fmr
+
+    genuine, impostors = int(same.sum()), int((~same).sum())
+    retuned = args.threshold_rule == "magface"
+    threshold = None if retuned else threshold_at_fmr(similarity, same, args.fmr)
+    needed = 101 if retuned else -int(-1 / args.fmr // 1)
+    if not genuine or impostors < needed:
+        raise UserError(
+            f"{args.feedback_file}: {genuine} genuine and {impostors} impostor pairs, expected genuine ones and at least {needed} "
+            f"impostors{' for this rule' if retuned else f' to show an FMR of {args.fmr:g}'}; bring more pairs, or a higher --fmr"
+        )
+    counts = None if threshold is None else confusion(similarity, same, threshold)
+    return {
+        "threshold_rule": args.threshold_rule,
+        "threshold": threshold,
+        "fmr_wanted": 1e-3 if retuned else args.fmr,
+        "fmr": counts and counts.fmr,
+        "missed": counts and counts.false_negatives,
+        "genuine_pairs": genuine,
+        "impostor_pairs": impostors,
+    }
+
+
+def areas_between(
+    args: argparse.Namespace,
+    pair_file: PairFile,
+    similarity: np.ndarray,
+    lower: dict[str, np.ndarray],
+    threshold: float | None,
+) -> dict[str, tuple[float, float] | None]:
+    """The intervals of the areas over people; empty where the pairs do not say who they are, or for MagFace's rule."""
+    from magface_al.bootstrap import identity_resamples
+    from magface_al.discard import area_intervals
     from magface_al.pairs import pair_identities
 
+    if threshold is None or not pair_file.names_people():
+        return {}
     same = pair_file.labels()
-    threshold = threshold_at_fmr(similarity, same, args.fmr)
-    if threshold is None or not same.any():
-        raise UserError(
-            f"{args.feedback_file}: {int((~same).sum())} impostor and {int(same.sum())} genuine pairs, expected genuine ones and "
-            f"{1 / args.fmr:.0f} impostors to show an FMR of {args.fmr:g}; bring more pairs, or give a higher --fmr"
-        )
-    curves = {name: discard_curve(similarity[same], quality[same], threshold) for name, quality in lower.items()}
-    result: dict[str, Any] = {
-        "threshold_rule": "fixed",
-        "threshold": threshold,
-        "fmr_wanted": args.fmr,
-        "fmr": confusion(similarity, same, threshold).fmr,
-        "scores": {name: {"area_interval_95": None} for name in curves},
-    }
-    if pair_file.names_people():
-
-        def areas(weight: np.ndarray) -> dict[str, float | None]:
-            weight = weight[same]
-            drawn = {
-                name: discard_curve(similarity[same], quality[same], threshold, weight)
-                for name, quality in lower.items()
-            }
-            return {name: curve.area(args.max_discard) if weight.any() else None for name, curve in drawn.items()}
-
-        resamples = bootstrap.identity_resamples(*pair_identities(pair_file.pairs), args.seed, args.resamples)
-        for name, limits in bootstrap.intervals(areas, resamples).items():
-            result["scores"][name]["area_interval_95"] = limits
-    return curves, result
-
-
-def retuned(
-    args: argparse.Namespace, similarity: np.ndarray, same: np.ndarray, lower: dict[str, np.ndarray]
-) -> tuple[Curves, dict[str, Any]]:
-    """MagFace's own curves."""
-    from magface_al.discard import magface_curve
-    from magface_al.errors import UserError
-
-    if count(~same) <= 100 or not same.any():
-        raise UserError(
-            f"{args.feedback_file}: {count(~same)} impostor and {count(same)} genuine pairs, expected genuine ones and more "
-            "than 100 impostors for MagFace's rule"
-        )
-    curves = {name: magface_curve(similarity, same, quality) for name, quality in lower.items()}
-    return curves, {"threshold_rule": "magface", "fmr_wanted": 1e-3, "scores": {}}
-
-
-def describe_rule(args: argparse.Namespace, result: dict[str, Any]) -> str:
-    """What the figures depend on, in one line."""
-    if args.threshold_rule == "magface":
-        return f"threshold rule magface (below FMR 0.001 anew at every 5 % of all pairs), flip {args.flip}, {result['pairs']} pairs"
-    return (
-        f"threshold rule fixed: cosine {result['threshold']:.4f}, FMR {result['fmr']:.2e} (at most {args.fmr:g} wanted), flip "
-        f"{args.flip}, {result['genuine_pairs']} genuine and {result['impostor_pairs']} impostor pairs"
+    resamples = identity_resamples(*pair_identities(pair_file.pairs), args.seed, args.resamples)
+    genuine = {name: quality[same] for name, quality in lower.items()}
+    return area_intervals(
+        similarity[same], genuine, threshold, args.max_discard, (weight[same] for weight in resamples)
     )
 
 
-def table(args: argparse.Namespace, result: dict[str, Any]) -> str:
+def describe_rule(result: dict[str, Any]) -> str:
+    """What the figures depend on, in one line."""
+    pairs = f"flip {result['flip']}, {result['genuine_pairs']} genuine and {result['impostor_pairs']} impostor pairs"
+    if result["threshold"] is None:
+        return f"threshold rule magface: a new one, below FMR 0.001, at every 5 % of all pairs; {pairs}"
+    return (
+        f"threshold rule fixed: cosine {result['threshold']:.4f}, FMR {result['fmr']:.2e} where {result['fmr_wanted']:g} was wanted; "
+        + pairs
+    )
+
+
+def table(result: dict[str, Any]) -> str:
     """A row a score: FNMR where some pairs are discarded, and the area under the curve."""
     from magface_al.tables import markdown_table
 
     shares = next(iter(result["scores"].values()))["fnmr"]
-    limit = f"{100 * args.max_discard:g} %"
-    header = ["quality", *(f"FNMR at {100 * float(share):g} %" for share in shares), f"area to {limit}", "95 % interval",
-              "of no discard"]  # fmt: skip
+    header = [
+        "quality",
+        *(f"FNMR at {100 * float(share):g} %" for share in shares),
+        f"area to {100 * result['max_discard']:g} %",
+        "95 % interval",
+        "of no discard",
+    ]
     rows = []
     for name, score in result["scores"].items():
-        interval = score.get("area_interval_95")
-        ratio = score["area_over_no_discard"]
-        rows.append(
-            [name, *(f"{100 * value:.3f} %" for value in score["fnmr"].values()), f"{score['area']:.6f}",
-             f"[{interval[0]:.6f}, {interval[1]:.6f}]" if interval else "none", f"{100 * ratio:.1f} %" if ratio is not None else "undefined"]
-        )  # fmt: skip
+        limits, ratio = score["area_interval_95"], score["area_over_no_discard"]
+        rows.append([
+            name,
+            *("too few pairs" if value is None else f"{100 * value:.3f} %" for value in score["fnmr"].values()),
+            "too few pairs" if score["area"] is None else f"{score['area']:.6f}",
+            f"[{limits[0]:.6f}, {limits[1]:.6f}]" if limits else "none",
+            "undefined" if ratio is None else f"{100 * ratio:.1f} %",
+        ])  # fmt: skip
     return markdown_table(header, rows)
 
 
-def draw_curves(
-    args: argparse.Namespace, similarity: np.ndarray, same: np.ndarray, curves: Curves, result: dict[str, Any]
-) -> None:
+def draw_curves(args: argparse.Namespace, curves: dict[str, DiscardCurve], result: dict[str, Any]) -> None:
     """error_vs_discard.png, with the best curve possible where the threshold is fixed."""
     from magface_al.discard import ideal_curve
     from magface_al.figures import save_figure
     from magface_al.quality_figures import discard_figure
 
-    if args.threshold_rule == "fixed":
-        missed = count(similarity[same] <= result["threshold"])
-        figure = discard_figure(
-            curves, args.max_discard, f"FNMR in % at cosine {result['threshold']:.3f}", "% of the genuine pairs discarded",
-            ideal_curve(missed, count(same)),
-        )  # fmt: skip
+    if result["threshold"] is None:
+        of, over, ideal = "at a new threshold each time", "all", None
     else:
-        figure = discard_figure(
-            curves, args.max_discard, "FNMR in % at a new threshold each time", "% of all pairs discarded"
-        )
+        of, over = f"at cosine {result['threshold']:.3f}", "the genuine"
+        ideal = ideal_curve(result["missed"], result["genuine_pairs"])
+    figure = discard_figure(curves, args.max_discard, f"FNMR in % {of}", f"% of {over} pairs discarded", ideal)
     save_figure(figure, args.output_dir / "error_vs_discard.png")
 
 
@@ -259,11 +255,6 @@ def draw_histogram(path: Path, name: str, pair_file: PairFile, sides: Sides, run
             face = None
         examples.append(Example(quantile, float(scores[row]), face))
     save_figure(quality_histogram(name, scores, examples), path)
-
-
-def count(rows: np.ndarray) -> int:
-    """How many are True."""
-    return int(rows.sum())
 
 
 if __name__ == "__main__":

@@ -84,10 +84,11 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.files import replacing, write_json
 
     check(args)
+    rows = models(args)
     sets = read_sets(args, run)
     args.output_dir.mkdir(parents=True, exist_ok=True)
     run.path = args.output_dir / "manifest.json"
-    results = {model: evaluate(args, model_files, sets, run) for model, model_files in models(args).items()}
+    results = {model: evaluate(args, files, sets, run) for model, files in rows.items()}
 
     settings = describe(args)
     text = f"{settings}\n\n{accuracy_table(results)}\n{detail_table(results)}"
@@ -109,13 +110,14 @@ def main(args: argparse.Namespace, run: Run) -> None:
         },
     )
     panels = {
-        name: (next(iter(results.values()))[name].same, {model: of[name].similarity for model, of in results.items()})
-        for name in sets
-        if len({of[name].figures["pairs"] for of in results.values()}) == 1
+        name: (int((~pair_file.labels()).sum()), {model: of_sets[name].curve for model, of_sets in results.items()})
+        for name, pair_file in sets.items()
     }
-    if panels:
-        save_figure(roc_figure(panels), args.output_dir / "roc.png")
+    save_figure(roc_figure(panels), args.output_dir / "roc.png")
     run.wrote(args.output_dir, "results.md, results.json, roc.png")
+    model = f"--checkpoint {args.checkpoint[0]}" if args.checkpoint else f"--features_list {args.features_list[0]}"
+    roots = " ".join(["", "--root", *map(str, args.root)]) if args.root else ""
+    run.suggest(f"python evaluate_quality.py --feedback_file {args.sets[0][1]} {model}{roots}")
     left_out = run.facts["pairs_left_out"]
     if left_out and not args.allow_failures:
         raise WorkError(
@@ -135,10 +137,8 @@ def check(args: argparse.Namespace) -> None:
             f"{len(args.checkpoint)} checkpoints and {len(args.features_list)} feature stores, expected one store for each checkpoint"
         )
     if args.subtract_mean and args.protocol != "cosine":
-        raise UserError(
-            f"--subtract_mean goes with --protocol cosine; {args.protocol} "
-            + ("always subtracts it" if subtracts_mean(args) else "has no such step")
-        )
+        own = "always subtracts it" if args.protocol == "magface" else "has no such step"
+        raise UserError(f"--subtract_mean goes with --protocol cosine; {args.protocol} {own}")
     names = [name for name, _ in args.sets]
     if len(set(names)) < len(names):
         raise UserError(

@@ -124,9 +124,12 @@ def draw_histogram(axes: Axes, similarity: np.ndarray, same: np.ndarray, thresho
     axes.legend(fontsize=8)
 
 
-def draw_curve(axes: Axes, series: Mapping[str, Curve], same: np.ndarray, *, errors: bool) -> None:
-    """One curve a model over the FMR, which is logarithmic: the ROC (TAR), or the DET (FNMR, also logarithmic) if `errors`."""
-    floor = 0.5 / max(1, np.count_nonzero(~same))
+def draw_curve(axes: Axes, series: Mapping[str, Curve], impostors: int, *, errors: bool) -> None:
+    """One curve a model over the FMR, which is logarithmic: the ROC (TAR), or the DET (FNMR, also logarithmic) if `errors`.
+
+    impostors: how many pairs the FMR is a share of; the axis begins at half of one.
+    """
+    floor = 0.5 / max(1, impostors)
     colours = [AFTER] if len(series) == 1 else [BEFORE, AFTER] if len(series) == 2 else itertools.cycle(SERIES)
     for (name, (fmr, tar)), colour, dashes in zip(series.items(), colours, itertools.cycle(DASHES), strict=False):
         rate = eer(fmr, tar)
@@ -155,8 +158,9 @@ def score_figure(similarity: np.ndarray, same: np.ndarray, threshold: float) -> 
     draw_histogram(axes[0], similarity, same, threshold, "similarity")
     if same.any() and not same.all():
         series = {"model": Ranking(similarity, same).roc()}
-        draw_curve(axes[1], series, same, errors=False)
-        draw_curve(axes[2], series, same, errors=True)
+        impostors = int(np.count_nonzero(~same))
+        draw_curve(axes[1], series, impostors, errors=False)
+        draw_curve(axes[2], series, impostors, errors=True)
     else:
         for place in axes[1:]:
             place.axis("off")
@@ -164,20 +168,41 @@ def score_figure(similarity: np.ndarray, same: np.ndarray, threshold: float) -> 
     return figure
 
 
-def roc_figure(panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], columns: int = 3) -> Figure:
-    """A ROC for each set, a curve for each model. panels: set -> (same bool [N], {model: similarity [N]})."""
+def roc_figure(panels: Mapping[str, tuple[int, Mapping[str, Curve]]], columns: int = 3) -> Figure:
+    """A ROC for each set, a curve for each model. panels: set -> (impostor pairs, {model: curve})."""
     across = min(columns, len(panels))
     down = -(-len(panels) // across)
     figure = new_figure(5.5 * across, 4.4 * down)
     places = figure.subplots(down, across, squeeze=False).flat
-    for (name, (same, scores)), axes in zip(panels.items(), places, strict=False):
-        curves = {model: Ranking(similarity, same).roc() for model, similarity in scores.items()}
-        draw_curve(axes, curves, same, errors=False)
-        lowest = min(float(tar[1:].min()) for _, tar in curves.values())
-        axes.set(title=_shortened(name), ylim=(max(0.0, lowest - 0.05), 1.005))
+    for (name, (impostors, curves)), axes in zip(panels.items(), places, strict=False):
+        draw_curve(axes, curves, impostors, errors=False)
+        lowest = min(float(tar[fmr == 0].max()) for fmr, tar in curves.values())  # reached without a false match
+        axes.set(title=_shortened(name), ylim=(max(0.0, lowest - 0.4 * (1 - lowest)), 1 + 0.03 * (1 - lowest) + 1e-3))
         axes.legend(fontsize=8, loc="lower right")
     for axes in list(places):
         axes.axis("off")
+    return figure
+
+
+def cmc_figure(curves: Mapping[str, Sequence[float]]) -> Figure:
+    """Cumulative match characteristics: the share of probes identified within each rank, from rank 1 on."""
+    figure = new_figure(6.5, 4.6)
+    axes = figure.subplots()
+    for (name, rates), colour, dashes in zip(
+        curves.items(), itertools.cycle(SERIES), itertools.cycle(DASHES), strict=False
+    ):
+        axes.plot(
+            np.arange(1, len(rates) + 1),
+            100 * np.asarray(rates),
+            color=colour,
+            linestyle=dashes,
+            marker=".",
+            label=name,
+        )
+    axes.set(xlabel="rank", ylabel="% of the probes identified within the rank", title="CMC")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
     return figure
 
 
@@ -190,7 +215,7 @@ def before_after_figure(before: np.ndarray, after: np.ndarray, same: np.ndarray,
     for axes in (left, right):
         axes.set_xlim(min(-0.2, float(before.min()), float(after.min())), 1)
     series = {name: Ranking(scores, same).roc() for name, scores in (("before", before), ("after", after))}
-    draw_curve(roc, series, same, errors=False)
+    draw_curve(roc, series, int(np.count_nonzero(~same)), errors=False)
     for kind, colour, name in ((same, GENUINE, "genuine"), (~same, IMPOSTOR, "impostor")):
         scatter.scatter(before[kind], after[kind], s=8, alpha=0.5, color=colour, label=name, edgecolors="none")
     scatter.axhline(threshold, color="black", linewidth=1)

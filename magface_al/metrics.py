@@ -185,6 +185,10 @@ class Figures:
         decisions = {name: getattr(counts, name) for name in ("accuracy", "precision", "recall", "fmr", "fnmr")}
         return decisions | self.of_curve(weight)
 
+    def roc(self) -> tuple[np.ndarray, np.ndarray]:
+        """(FMR, TAR) of the pairs, as Ranking.roc gives them."""
+        return self._ranking.roc()
+
     def of_curve(self, weight: np.ndarray | None = None) -> dict[str, float | None]:
         """The figures that need no threshold: auc, eer, tar_at_far_0.1, ..."""
         fmr, tar = self._ranking.roc(weight)

@@ -43,7 +43,7 @@ def discard_figure(
     for (name, curve), colour, dashes in zip(
         curves.items(), itertools.cycle(SERIES), itertools.cycle(DASHES), strict=False
     ):
-        shown = np.append(100 * curve.share, 100)
+        shown = 100 * np.append(curve.share, curve.end)
         axes.step(
             shown, 100 * np.append(curve.fnmr, curve.fnmr[-1]), where="post", color=colour, linestyle=dashes, label=name
         )

@@ -33,9 +33,10 @@ def read_quality_scores(path: Path) -> dict[str, float]:
 def scores_of(images: list[str], path: Path) -> np.ndarray:
     """float64 [N]: the scores in the file of N images, by the name that the pairs give them. Raises UserError if one is absent."""
     known = read_quality_scores(path)
-    absent = [image for image in images if image not in known]
+    wanted = dict.fromkeys(images)
+    absent = [image for image in wanted if image not in known]
     if absent:
         raise UserError(
-            f"{path}: {len(absent)} of {len(images)} images have no score (first: {absent[0]}), expected all, named as in the pairs"
+            f"{path}: {len(absent)} of {len(wanted)} images have no score (first: {absent[0]}), expected all, named as in the pairs"
         )
     return np.array([known[image] for image in images])

@@ -150,9 +150,9 @@ class PairEmbedder:
 
     def _embed(self, images: list[str], pair_file: PairFile) -> dict[str, np.ndarray]:
         sources = {image: pair_file.source(image) for image in images}
-        new = [(image, source) for image, source in sources.items() if source not in self._done]
+        new = {source: image for image, source in sources.items() if source not in self._done}
         if new:
-            self._embed_new(new)
+            self._embed_new([(image, source) for source, image in new.items()])
         return {image: self._done[source] for image, source in sources.items() if source in self._done}
 
     def _embed_new(self, images: list[tuple[str, Path | bytes]]) -> None:

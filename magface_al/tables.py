@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from magface_al.errors import UserError
+
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """The first `left` columns are names, set to the left; the others are figures, set to the right."""
@@ -22,11 +24,11 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: i
 
 
 def distinct_names(paths: Sequence[str]) -> list[str]:
-    """The shortest end of each path, in whole parts, that no other path has; equal paths keep their names."""
+    """The shortest end of each path, in whole parts, that no other path has. Raises UserError for a path given twice."""
+    twice = [path for path in paths if paths.count(path) > 1]
+    if twice:
+        raise UserError(f"{twice[0]}: given twice, expected a different file for every row of the table")
     parts = [path.replace("\\", "/").split("/") for path in paths]
-    longest = max(map(len, parts))
-    for length in range(1, longest + 1):
-        names = ["/".join(part[-length:]) for part in parts]
-        if len(set(names)) == len(set(paths)):
-            break
-    return names
+    lengths = range(1, max(map(len, parts)) + 1)
+    candidates = (["/".join(part[-length:]) for part in parts] for length in lengths)
+    return next(names for names in candidates if len(set(names)) == len(names))

@@ -16,11 +16,10 @@ from magface_al.scoring import PairEmbeddings
 
 @dataclass(frozen=True)
 class Verification:
-    """Figures of a set: similarity float32 [N] and same bool [N] of its pairs, and what evaluate_set computed from them."""
+    """figures as they stand in results.json, and the ROC of the plain cosine: FMR and TAR, see metrics.Ranking.roc."""
 
-    similarity: np.ndarray
-    same: np.ndarray
     figures: dict[str, Any]
+    curve: tuple[np.ndarray, np.ndarray]
 
 
 def evaluate_set(
@@ -34,8 +33,7 @@ def evaluate_set(
     same = embedded.pair_file.labels()
     fold = fold_numbers(listed, folds)[embedded.rows]
     judged = cross_validate(embedded.side1, embedded.side2, same, fold, PROTOCOLS[protocol], subtract_mean)
-    similarity = embedded.scores().similarity
-    curve = Figures(similarity, same, 0.0)
+    curve = Figures(embedded.scores().similarity, same, 0.0)
     figures: dict[str, Any] = {
         "pairs": len(same),
         "pairs_left_out": listed - len(same),
@@ -50,7 +48,7 @@ def evaluate_set(
         **curve.of_curve(),
         "intervals_95": _intervals(embedded.pair_file, judged, curve, resamples, seed),
     }
-    return Verification(similarity, same, figures)
+    return Verification(figures, curve.roc())
 
 
 def _intervals(

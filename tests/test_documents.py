@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -58,6 +59,26 @@ def write_people(folder, people, images):
     (folder / "faces.list").write_text("\n".join(names))
     (folder / "faces_webface_112x112").mkdir()
     write_records(folder / "faces_webface_112x112" / "train.rec", records)
+    write_test_sets(folder, names)
+
+
+def write_test_sets(folder, names):
+    """agedb_30.bin and IJBC/ of the drawn faces: a template for each image, all pairs of them."""
+    data = [(folder / name).read_bytes() for name in names]
+    people = [name.split("/")[1] for name in names]
+    pairs = [(i, j) for i in range(len(names)) for j in range(i)]
+    same = [people[i] == people[j] for i, j in pairs]
+    (folder / "agedb_30.bin").write_bytes(pickle.dumps(([data[k] for pair in pairs for k in pair], same)))
+    (folder / "IJBC" / "meta").mkdir(parents=True)
+    for k, image in enumerate(data):
+        (folder / "IJBC" / f"{k}.png").write_bytes(image)
+    meta = {
+        "face_tid_mid": [f"{k}.png {k} {k}" for k in range(len(names))],
+        "template_pair_label": [f"{i} {j} {int(label)}" for (i, j), label in zip(pairs, same, strict=True)],
+    }
+    for name, lines in meta.items():
+        (folder / "IJBC" / "meta" / f"ijbc_{name}.txt").write_text("\n".join(lines))
+    (folder / "ijbc.list").write_text("\n".join(f"IJBC/{k}.png" for k in range(len(names))))
 
 
 def run_lines(lines, folder):
@@ -156,3 +177,13 @@ def test_benchmarks_print_their_tables(run_script, benchmark, flags, rows):
     assert "DIFFERENT" not in done.stdout
     shown = commands("CONTENT.md")
     assert any(benchmark in line for line in shown), f"CONTENT.md does not say how to run {benchmark}"
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_ijb_s_size_runs_and_says_what_it_took(run_script):
+    done = run_script("benchmarks/bench_templates.py", "--scale", "0.002")
+    assert re.search(
+        r"evaluate_templates.py: \d+\.\d s, \d+\.\d s of processor time\nat most \d\.\d\d GiB resident", done.stdout
+    )
+    assert "| features.npy | all " in done.stdout
+    assert any("bench_templates.py" in line for line in commands("CONTENT.md"))
