@@ -111,7 +111,7 @@ def add_recipe_options(group: argparse._ArgumentGroup) -> None:
 
 def add_augmentation_options(group: argparse._ArgumentGroup) -> None:
     default = DEFAULT.augmentation
-    group.add_argument("--flip", type=cli.probability, default=default.flip, help="probability of mirroring")
+    group.add_argument("--mirror", type=cli.probability, default=default.mirror, help="probability of mirroring")
     group.add_argument("--crop", type=cli.probability, default=default.crop, help="probability of blackening all but a rectangle (AdaFace: 0.2)")  # fmt: skip
     group.add_argument("--low_resolution", type=cli.probability, default=default.low_resolution, help="probability of scaling down and up (AdaFace: 0.2)")  # fmt: skip
     group.add_argument("--photometric", type=cli.probability, default=default.photometric, help="probability of other brightness, contrast, saturation (AdaFace: 0.2)")  # fmt: skip

@@ -68,10 +68,10 @@ def test_photometric_changes_follow_their_formulas():
 
 
 def test_augmentation_happens_as_often_as_asked_and_follows_the_seed():
-    always, never = Augmentation(flip=1.0), Augmentation(flip=0.0)
+    always, never = Augmentation(mirror=1.0), Augmentation(mirror=0.0)
     assert np.array_equal(augment(FACE, always, np.random.default_rng(0)), FACE[:, ::-1])
     assert np.array_equal(augment(FACE, never, np.random.default_rng(0)), FACE)
-    often = Augmentation(crop=0.2, low_resolution=0.2, photometric=0.2, flip=0.5)
+    often = Augmentation(crop=0.2, low_resolution=0.2, photometric=0.2, mirror=0.5)
     changed = [not np.array_equal(augment(FACE, often, np.random.default_rng(k)), FACE) for k in range(600)]
     assert np.mean(changed) == pytest.approx(1 - 0.8**3 * 0.5, abs=0.06)
     assert np.array_equal(*(augment(FACE, often, np.random.default_rng(5)) for _ in range(2)))
