@@ -106,7 +106,9 @@ def add_recipe_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--clip", type=cli.positive_float, default=DEFAULT.clip, help="largest norm of the backbone's gradient")  # fmt: skip
     group.add_argument("--ema", type=cli.fraction, default=DEFAULT.ema, help="decay of the averaged weights that are validated and kept; 0: no averaging")  # fmt: skip
     group.add_argument("--precision", choices=PRECISIONS, default=DEFAULT.precision, help="of the backbone; auto is bf16 on a GPU, fp32 on a CPU; the head is always fp32")  # fmt: skip
-    group.add_argument("--seed", type=int, default=DEFAULT.seed, help="of the weights, the order and the augmentation")
+    group.add_argument(
+        "--seed", type=cli.non_negative_int, default=DEFAULT.seed, help="of the weights, the order and the augmentation"
+    )
 
 
 def add_augmentation_options(group: argparse._ArgumentGroup) -> None:
