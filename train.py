@@ -148,6 +148,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
         if args.resume_training:
             progress.resume()
             run.say(f"goes on after epoch {len(progress.history)}, step {progress.steps}")
+        elif not run.silent:
+            (args.output_dir / STATE).unlink(missing_ok=True)
         if not run.silent:
             data.write_classes(args.output_dir / "classes.tsv")
         train_epochs(args, trainer, progress, sets, run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 
 from magface_al.augment import LUMINANCE_BGR, augment, cropped, low_resolution, photometric
 from magface_al.checkpoint import new_backbone
+from magface_al.errors import UserError
 from magface_al.identities import identity_lines
 from magface_al.loss_scale import GROWTH_INTERVAL, LossScale
 from magface_al.recordio import RecordFile, images_by_label, pack, write_records
@@ -17,6 +20,7 @@ from magface_al.synthetic import draw_people, draw_person
 from magface_al.train_loop import Trainer
 from magface_al.training_batches import FaceReader, rows_of_epoch
 from magface_al.training_data import HeldSource, TrainingSet, number_identities
+from magface_al.training_events import open_events
 from magface_al.training_recipe import Augmentation, TrainingRecipe
 
 FACE = draw_person(1, 2, 3)
@@ -201,6 +205,14 @@ def test_identities_are_numbered_in_order_and_gaps_are_told():
     labels, classes, notes = number_identities(["3", "0"], 5)
     assert (labels.tolist(), len(classes)) == ([3, 0], 5)
     assert "2 of the ids 0 to 3 have no image and stay in the classifier (first: 1)" in notes
+
+
+def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UserError, match="TensorBoard is not installed; pip install"):
+        open_events(tmp_path, wanted=True)
+    open_events(tmp_path, wanted=False).add("train", {"loss": 1.0}, 1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_list_is_read_line_by_line(tmp_path):
