@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from magface_al.train_loop import Trainer
     from magface_al.training_batches import FaceReader
     from magface_al.training_data import TrainingSet
+    from magface_al.training_events import Events
     from magface_al.training_progress import TrainingProgress
 
 DEFAULT = TrainingRecipe()
@@ -106,12 +107,14 @@ def add_recipe_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--clip", type=cli.positive_float, default=DEFAULT.clip, help="largest norm of the backbone's gradient")  # fmt: skip
     group.add_argument("--ema", type=cli.fraction, default=DEFAULT.ema, help="decay of the averaged weights that are validated and kept; 0: no averaging")  # fmt: skip
     group.add_argument("--precision", choices=PRECISIONS, default=DEFAULT.precision, help="of the backbone; auto is bf16 on a GPU, fp32 on a CPU; the head is always fp32")  # fmt: skip
-    group.add_argument("--seed", type=int, default=DEFAULT.seed, help="of the weights, the order and the augmentation")
+    group.add_argument(
+        "--seed", type=cli.non_negative_int, default=DEFAULT.seed, help="of the weights, the order and the augmentation"
+    )
 
 
 def add_augmentation_options(group: argparse._ArgumentGroup) -> None:
     default = DEFAULT.augmentation
-    group.add_argument("--flip", type=cli.probability, default=default.flip, help="probability of mirroring")
+    group.add_argument("--mirror", type=cli.probability, default=default.mirror, help="probability of mirroring")
     group.add_argument("--crop", type=cli.probability, default=default.crop, help="probability of blackening all but a rectangle (AdaFace: 0.2)")  # fmt: skip
     group.add_argument("--low_resolution", type=cli.probability, default=default.low_resolution, help="probability of scaling down and up (AdaFace: 0.2)")  # fmt: skip
     group.add_argument("--photometric", type=cli.probability, default=default.photometric, help="probability of other brightness, contrast, saturation (AdaFace: 0.2)")  # fmt: skip
@@ -145,6 +148,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
         if args.resume_training:
             progress.resume()
             run.say(f"goes on after epoch {len(progress.history)}, step {progress.steps}")
+        elif not run.silent:
+            (args.output_dir / STATE).unlink(missing_ok=True)
         if not run.silent:
             data.write_classes(args.output_dir / "classes.tsv")
         train_epochs(args, trainer, progress, sets, run)
@@ -261,51 +266,62 @@ def with_measured_range(args: argparse.Namespace, recipe: TrainingRecipe, start:
 
 
 def train_epochs(args: argparse.Namespace, trainer: Trainer, progress: TrainingProgress, sets: dict[str, PairFile], run: Run) -> None:  # fmt: skip
-    """Train, validate and save, epoch by epoch."""
+    """Train, validate and save, epoch by epoch. Ctrl-C keeps what is on disk."""
+    from magface_al.training_events import open_events
+
+    if not run.silent:
+        trainer.reader.write_samples(args.output_dir / "samples.png")
+    events = open_events(args.output_dir / "tensorboard", args.tensorboard and not run.silent)
+    try:
+        for number in range(len(progress.history) + 1, args.epochs + 1):
+            train_epoch(number, args, trainer, progress, sets, events, run)
+    except KeyboardInterrupt:
+        run.note("interrupted: what has been written is kept; --resume_training goes on from there")
+        raise
+    finally:
+        events.close()
+
+
+def train_epoch(number: int, args: argparse.Namespace, trainer: Trainer, progress: TrainingProgress, sets: dict[str, PairFile],
+                events: Events, run: Run) -> None:  # fmt: skip
+    """One epoch, from the step on at which an interrupted run had stopped."""
     import time
 
     from tqdm import tqdm
 
     from magface_al import distributed
     from magface_al.embed import Embedder
-    from magface_al.training_events import open_events
     from magface_al.training_validation import validate_sets
 
+    started, first = time.monotonic(), progress.steps
+    steps = tqdm(trainer.epoch(number, first), total=trainer.steps, initial=first, unit="step",
+                 desc=f"epoch {number}/{args.epochs}", disable=run.silent)  # fmt: skip
+    for figures in steps:
+        progress.count(figures)
+        steps.set_postfix({name: f"{figures[name]:.3f}" for name in ("loss", "cosine", "magnitude")}, refresh=False)
+        events.add("train", figures, (number - 1) * trainer.steps + progress.steps)
+        if args.save_steps and progress.steps % args.save_steps == 0 and progress.steps < trainer.steps:
+            progress.save_state()
+    speed = (trainer.steps - first) * trainer.recipe.batch_size / (time.monotonic() - started)
+    validation = {}
+    if not run.silent and sets:
+        trainer.averaged.eval()
+        validation = validate_sets(Embedder(trainer.averaged, trainer.preprocessing, trainer.device), sets, args.workers)  # fmt: skip
+    best = progress.end_epoch(validation, time.monotonic() - started)
+    events.add("validation", validation, number * trainer.steps)
     if not run.silent:
-        trainer.reader.write_samples(args.output_dir / "samples.png")
-    events = open_events(args.output_dir / "tensorboard", args.tensorboard and not run.silent)
-    for number in range(len(progress.history) + 1, args.epochs + 1):
-        started = time.monotonic()
-        steps = tqdm(trainer.epoch(number, progress.steps), total=trainer.steps, initial=progress.steps, unit="step",
-                     desc=f"epoch {number}/{args.epochs}", disable=run.silent)  # fmt: skip
-        for figures in steps:
-            progress.count(figures)
-            steps.set_postfix({name: f"{figures[name]:.3f}" for name in ("loss", "cosine", "magnitude")}, refresh=False)
-            events.add("train", figures, (number - 1) * trainer.steps + progress.steps)
-            if args.save_steps and progress.steps % args.save_steps == 0 and progress.steps < trainer.steps:
-                progress.save_state()
-        validation = {}
-        if not run.silent and sets:
-            trainer.averaged.eval()
-            validation = validate_sets(Embedder(trainer.averaged, trainer.preprocessing, trainer.device), sets, args.workers)  # fmt: skip
-        best = progress.end_epoch(validation, time.monotonic() - started)
-        events.add("validation", validation, number * trainer.steps)
-        if not run.silent:
-            keep = bool(args.save_every) and number % args.save_every == 0
-            progress.save(run.as_dict(), best, keep)
-        progress.save_state()
-        distributed.barrier()
-        run.say(line_of(progress.history[-1], trainer) + ("  best so far" if best and sets else ""))
-    events.close()
+        progress.save(run.as_dict(), best, keep=bool(args.save_every) and number % args.save_every == 0)
+    progress.save_state()
+    distributed.barrier()
+    run.say(f"{line_of(progress.history[-1])}  {speed:.0f} images/s" + ("  best so far" if best and sets else ""))
 
 
-def line_of(entry: dict[str, Any], trainer: Trainer) -> str:
+def line_of(entry: dict[str, Any]) -> str:
     """One epoch for the screen."""
     figures = "  ".join(f"{name.replace('_', ' ')} {entry[name]:.4f}" for name in ("loss", "accuracy", "cosine", "magnitude"))  # fmt: skip
     validation = "".join(f"  {name} {100 * value:.2f} %" for name, value in entry["validation"].items())
     skipped = f"  {entry['skipped']:.0f} steps skipped" if entry["skipped"] else ""
-    speed = trainer.steps * trainer.recipe.batch_size / entry["seconds"]
-    return f"epoch {entry['epoch']:>3}: {figures}  lr {entry['lr']:.2g}{validation}{skipped}  {speed:.0f} images/s"
+    return f"epoch {entry['epoch']:>3}: {figures}  lr {entry['lr']:.2g}{validation}{skipped}"
 
 
 def finish(args: argparse.Namespace, trainer: Trainer, progress: TrainingProgress, run: Run) -> None:

@@ -100,7 +100,7 @@ def compare_steps(args: argparse.Namespace, device: torch.device, folder: Path) 
         cv2.imwrite(str(paths[-1]), face)
     torch.manual_seed(0)
     weights = build_backbone(args.arch).state_dict()
-    recipe = TrainingRecipe(epochs=1, batch_size=args.batch_size, lr=0.01, dropout=0.0, clip=1e9, augmentation=Augmentation(flip=0.0))  # fmt: skip
+    recipe = TrainingRecipe(epochs=1, batch_size=args.batch_size, lr=0.01, dropout=0.0, clip=1e9, augmentation=Augmentation(mirror=0.0))  # fmt: skip
     source = PathSource("drawn", Path(), [os.fsencode(path) for path in paths], [str(label) for label in labels], None)
     reader = FaceReader(TrainingSet([source]), 112, recipe.augmentation, recipe.seed, 4, 0.0)
 

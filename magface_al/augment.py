@@ -23,7 +23,7 @@ def augment(face: np.ndarray, recipe: Augmentation, rng: np.random.Generator) ->
         face = low_resolution(face, rng)
     if rng.random() < recipe.photometric:
         face = photometric(face, rng, LUMINANCE_BGR[::-1] if recipe.adaface_luminance else LUMINANCE_BGR)
-    return face[:, ::-1] if rng.random() < recipe.flip else face
+    return face[:, ::-1] if rng.random() < recipe.mirror else face
 
 
 def cropped(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -266,7 +266,7 @@ def training_figure(history: Sequence[Mapping[str, Any]], best_epoch: int) -> Fi
         axes.set(xlabel="epoch", title=title)
     names = list(history[0]["validation"])
     for name, colour, dashes in zip(names, itertools.cycle(SERIES), itertools.cycle(DASHES), strict=False):
-        validation.plot(epochs, [entry["validation"][name] for entry in history], dashes, color=colour, label=shortened(name))  # fmt: skip
+        validation.plot(epochs, [entry["validation"][name] for entry in history], "o", linestyle=dashes, markersize=3, color=colour, label=shortened(name))  # fmt: skip
     validation.axvline(best_epoch, color="black", linestyle=":", label=f"best: epoch {best_epoch}")
     validation.set(xlabel="epoch", title="ten-fold accuracy" if names else "no validation sets given")
     validation.legend(fontsize=8)

@@ -55,6 +55,10 @@ class Trainer:
         self._classify = DistributedDataParallel(self.classifier, ids) if many and not self.classifier.split else self.classifier  # fmt: skip
         self.optimizer = build_optimizer(self.model, self.classifier, recipe)
         self.loss_scale = LossScale(recipe.precision == "fp16")
+        # A step that is skipped must not leave its infinities in BatchNorm's or AdaFace's running statistics.
+        modules = (self.model, self.classifier)
+        self._statistics = [b for module in modules for b in module.buffers() if b.is_floating_point()]
+        self._statistics_before = [buffer.clone() for buffer in self._statistics]
         self.skipped = 0
         self._skipped_in_a_row = 0
 
@@ -78,7 +82,8 @@ class Trainer:
 
     def _step(self, parts: list[Batch], step: int) -> dict[str, float]:
         """One optimizer step on this process's images, in as many parts as the recipe accumulates."""
-        torch.manual_seed((self.recipe.seed * 1_000_003 + step) * 1009 + rank())  # only dropout draws from it
+        torch.manual_seed(((self.recipe.seed * 1_000_003 + step) * 1009 + rank()) % 2**63)  # only dropout draws from it
+        torch._foreach_copy_(self._statistics_before, self._statistics)
         lr = self.recipe.lr * self._factor(step)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -125,7 +130,9 @@ class Trainer:
             self.optimizer.step()
             if self.averaged is not self.model:
                 average(self.averaged, self.model, self.recipe.ema, step)
-        elif self._skipped_in_a_row == MAX_SKIPPED_IN_A_ROW:
+        else:
+            torch._foreach_copy_(self._statistics, self._statistics_before)
+        if self._skipped_in_a_row == MAX_SKIPPED_IN_A_ROW:
             raise WorkError(
                 f"{MAX_SKIPPED_IN_A_ROW} steps in a row (to step {step}) had no finite gradient; the last checkpoint is kept; "
                 "try a lower --lr, or --precision bf16 or fp32"

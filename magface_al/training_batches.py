@@ -61,7 +61,7 @@ class FaceReader:
 
     def plain_faces(self, images: np.ndarray) -> Iterator[np.ndarray]:
         """Faces uint8 [B, size, size, 3] of images int64 [N] as they are, in batches."""
-        plain = FaceReader(self.data, self.size, Augmentation(flip=0.0), self.seed, self.workers, self.max_bad)
+        plain = FaceReader(self.data, self.size, Augmentation(mirror=0.0), self.seed, self.workers, self.max_bad)
         for batch in ahead(lambda chunk: plain._read(chunk, 0), np.array_split(images, -(-len(images) // 128)), self.workers):  # fmt: skip
             yield batch.faces
 

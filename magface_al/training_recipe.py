@@ -26,7 +26,7 @@ class Augmentation:
     low_resolution: float = 0.0
     photometric: float = 0.0
     adaface_luminance: bool = False
-    flip: float = 0.5
+    mirror: float = 0.5
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,7 @@ def test_the_demo_improves_on_people_it_never_trained_on(run_script, tmp_path):
         ("bench_features.py", ["--rows", 300, "--images", 2, "--arch", "iresnet18"], ["write, binary", "write, text", "read, text", "embed 2 faces"]),
         ("bench_mining.py", ["--images", 1000], ["hardest impostors", "random impostors"]),
         ("bench_finetune.py", ["--batch_size", 2, "--rounds", 1], ["one step"]),
+        ("bench_train.py", ["--batch_size", 4, "--rounds", 1, "--classes", 2000], ["one step, 4 faces"]),
     ],
 )  # fmt: skip
 def test_benchmarks_print_their_tables(run_script, benchmark, flags, rows):

@@ -16,8 +16,10 @@ import pytest
 import torch
 
 from magface_al.checkpoint import load_backbone
+from magface_al.errors import UserError
 from magface_al.recordio import pack, write_records
 from magface_al.synthetic import draw_people
+from magface_al.training_data import open_training_set
 from magface_al.weight_files import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -268,32 +270,44 @@ def damaged(folder, people, how):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("truncated", "bytes, so the file is truncated; copy it again"),
+        ("truncated", "train.rec: offset .* bytes, so the file is truncated; copy it again"),
         ("index past the end", "train.idx: record 99 starts at offset 99999999, but train.rec has"),
         ("property", "record 31 has label 5, but property announces 5 classes, numbered from 0"),
         ("property broken", "property: line 1: 'many', expected `classes,height,width`"),
     ],
 )
-def test_a_wrong_record_file_says_what_is_wrong(run_script, tmp_path, people, how, message):
+def test_a_wrong_record_file_says_what_is_wrong(tmp_path, people, how, message):
     damaged(tmp_path, people, how)
-    assert message in run_script("train.py", "--data", "records", *SMALL, code=2).stderr
+    with pytest.raises(UserError, match=message), open_training_set([tmp_path / "records"]):
+        pass
 
 
 @pytest.mark.parametrize(
-    ("text", "flags", "code", "message"),
+    ("text", "num_classes", "message"),
     [
-        ("a.png 0 0 0\nb.png 0 7 0\n", ["--num_classes", 7], 2, "train.list: line 2: id 7, expected a whole number below --num_classes 7"),
-        ("a.png 0 0 0\nb.png 0\tann x 5 6\n", [], 2, "train.list: line 2: 6 columns, expected `path identity` or `path 0 id 0`"),
-        ("", [], 2, "train.list: no images in it"),
-        ("a.png 0 0 0\n" * 30, [], 1, "a.png: No such file or directory; nor could the 9 images after it be read"),
-        ("a.png 0 0 0\n", [], 2, "the training data have 1 images, fewer than one step of --batch_size 24"),
-        ("a.png 0 0 0\n" * 30, ["--margin", 0.3], 2, "--margin: the head magface has none; it has l_a, u_a, l_m, u_m, lambda_g"),
-        ("a.png 0 0 0\n" * 30, ["--l_a", 20, "--u_a", 10], 2, "expected 0 < l_a < u_a and l_m <= u_m"),
-        ("a.png 0 0 0\n" * 30, ["--resume_training"], 2, "training_state.pth: no such file, so there is no training to resume"),
+        ("a.png 0 0 0\nb.png 0 7 0\n", 7, "line 2: id 7, expected a whole number below --num_classes 7"),
+        ("a.png 0 0 0\nb.png 0 ann x 5 6\n", None, "line 2: 6 columns, expected `path identity` or `path 0 id 0`"),
+        ("", None, "train.list: no images in it"),
     ],
-)  # fmt: skip
-def test_bad_lists_and_flags_end_in_one_clear_line(run_script, tmp_path, text, flags, code, message):
+)
+def test_a_wrong_list_says_where(tmp_path, text, num_classes, message):
     (tmp_path / "train.list").write_text(text)
+    with pytest.raises(UserError, match=message), open_training_set([tmp_path / "train.list"], num_classes=num_classes):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("images", "flags", "code", "message"),
+    [
+        (30, [], 1, "a.png: No such file or directory; nor could the 9 images after it be read"),
+        (1, [], 2, "the training data have 1 images, fewer than one step of --batch_size 24"),
+        (30, ["--margin", 0.3], 2, "--margin: the head magface has none; it has l_a, u_a, l_m, u_m, lambda_g"),
+        (30, ["--l_a", 20, "--u_a", 10], 2, "expected 0 < l_a < u_a and l_m <= u_m"),
+        (30, ["--resume_training"], 2, "training_state.pth: no such file, so there is no training to resume"),
+    ],
+)
+def test_bad_data_and_flags_end_in_one_clear_line(run_script, tmp_path, images, flags, code, message):
+    (tmp_path / "train.list").write_text("a.png 0 0 0\n" * images)
     assert message in run_script("train.py", "--data", "train.list", *SMALL, *flags, code=code).stderr
 
 
@@ -319,4 +333,4 @@ def test_lambda_below_its_bound_and_an_unscaled_rate_are_noted(run_script, peopl
         20,
     )
     assert "--lambda_g 20 is below 22.587" in done.stderr
-    assert "--lr 0.1 is for 512 images a step; for 16 the usual rule gives 0.00312" in done.stderr
+    assert "--lr 0.1 is for 512 images a step; for 16 the usual rule gives 0.0031" in done.stderr

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from magface_al.augment import LUMINANCE_BGR, augment, cropped, low_resolution, photometric
+from magface_al.checkpoint import new_backbone
+from magface_al.errors import UserError
 from magface_al.identities import identity_lines
 from magface_al.loss_scale import GROWTH_INTERVAL, LossScale
 from magface_al.recordio import RecordFile, images_by_label, pack, write_records
 from magface_al.schedules import average, warmup_linear, warmup_multistep
-from magface_al.synthetic import draw_person
-from magface_al.training_batches import rows_of_epoch
-from magface_al.training_data import number_identities
-from magface_al.training_recipe import Augmentation
+from magface_al.synthetic import draw_people, draw_person
+from magface_al.train_loop import Trainer
+from magface_al.training_batches import FaceReader, rows_of_epoch
+from magface_al.training_data import HeldSource, TrainingSet, number_identities
+from magface_al.training_events import open_events
+from magface_al.training_recipe import Augmentation, TrainingRecipe
 
 FACE = draw_person(1, 2, 3)
 
@@ -68,10 +75,10 @@ def test_photometric_changes_follow_their_formulas():
 
 
 def test_augmentation_happens_as_often_as_asked_and_follows_the_seed():
-    always, never = Augmentation(flip=1.0), Augmentation(flip=0.0)
+    always, never = Augmentation(mirror=1.0), Augmentation(mirror=0.0)
     assert np.array_equal(augment(FACE, always, np.random.default_rng(0)), FACE[:, ::-1])
     assert np.array_equal(augment(FACE, never, np.random.default_rng(0)), FACE)
-    often = Augmentation(crop=0.2, low_resolution=0.2, photometric=0.2, flip=0.5)
+    often = Augmentation(crop=0.2, low_resolution=0.2, photometric=0.2, mirror=0.5)
     changed = [not np.array_equal(augment(FACE, often, np.random.default_rng(k)), FACE) for k in range(600)]
     assert np.mean(changed) == pytest.approx(1 - 0.8**3 * 0.5, abs=0.06)
     assert np.array_equal(*(augment(FACE, often, np.random.default_rng(5)) for _ in range(2)))
@@ -126,6 +133,68 @@ def test_the_loss_scale_halves_at_an_overflow_and_doubles_after_a_good_while():
     assert plain.factor == 1
 
 
+def trainer_of(**choices):
+    """A tiny network on the faces of four drawn people, one step an epoch."""
+    images = [cv2.imencode(".png", face)[1].tobytes() for _, _, face in draw_people(4, 2, seed=1)]
+    data = TrainingSet([HeldSource("drawn", images, np.arange(8) // 2)])
+    recipe = TrainingRecipe(epochs=50, batch_size=8, lr=0.001, **choices)
+    reader = FaceReader(data, 112, recipe.augmentation, 0, 1, 0.0)
+    start = new_backbone("iresnet_tiny", "magface", 0)
+    return Trainer(start.model, start.preprocessing, reader, recipe, torch.device("cpu"))
+
+
+def snapshot(trainer):
+    return [tensor.clone() for part in (trainer.model, trainer.classifier) for tensor in part.state_dict().values()
+            if tensor.is_floating_point()]  # fmt: skip
+
+
+def test_an_overflow_of_scaled_gradients_costs_a_step_and_nothing_else():
+    """float16's own range takes ten seconds a step on a CPU, so the scale is set where float32's range ends."""
+    trainer = trainer_of(head="adaface")
+    trainer.loss_scale = LossScale(enabled=True)
+    trainer.loss_scale.factor = 2.0**126
+    before, skipped = snapshot(trainer), 0
+    for epoch in range(1, 20):
+        figures = next(trainer.epoch(epoch))
+        if not figures["skipped"]:
+            break
+        skipped += 1
+        assert all(torch.equal(a, b) for a, b in zip(before, snapshot(trainer), strict=True))
+    assert 0 < skipped == trainer.skipped < 19
+    assert trainer.loss_scale.factor == 2.0 ** (126 - skipped)
+    after = snapshot(trainer)
+    assert not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(torch.isfinite(tensor).all() for tensor in after)
+
+
+def test_infinite_activations_do_not_reach_the_running_statistics():
+    trainer = trainer_of()
+    slope = trainer.model.layer1[0].prelu.weight
+    good = slope.detach().clone()
+    with torch.no_grad():
+        slope.fill_(torch.nan)
+    before = snapshot(trainer)
+    assert next(trainer.epoch(1))["skipped"] == 1
+    with torch.no_grad():
+        slope.copy_(good)
+        before = [
+            torch.where(torch.isnan(tensor), good, tensor) if tensor.shape == good.shape else tensor
+            for tensor in before
+        ]
+    assert all(torch.equal(a, b) for a, b in zip(before, snapshot(trainer), strict=True))
+    assert next(trainer.epoch(2))["skipped"] == 0
+
+
+def test_parts_of_a_step_add_up_to_the_step():
+    whole, parts = (
+        trainer_of(batch_norm="frozen", dropout=0.0),
+        trainer_of(batch_norm="frozen", dropout=0.0, accumulate=4),
+    )
+    assert next(parts.epoch(1))["loss"] == pytest.approx(next(whole.epoch(1))["loss"], rel=1e-5)
+    for a, b in zip(snapshot(whole), snapshot(parts), strict=True):
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
 def test_identities_are_numbered_in_order_and_gaps_are_told():
     labels, classes, notes = number_identities(["10", "2", "10", "5"], None)
     assert (labels.tolist(), classes) == ([2, 0, 2, 1], ["2", "5", "10"])
@@ -136,6 +205,14 @@ def test_identities_are_numbered_in_order_and_gaps_are_told():
     labels, classes, notes = number_identities(["3", "0"], 5)
     assert (labels.tolist(), len(classes)) == ([3, 0], 5)
     assert "2 of the ids 0 to 3 have no image and stay in the classifier (first: 1)" in notes
+
+
+def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UserError, match="TensorBoard is not installed; pip install"):
+        open_events(tmp_path, wanted=True)
+    open_events(tmp_path, wanted=False).add("train", {"loss": 1.0}, 1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_list_is_read_line_by_line(tmp_path):
