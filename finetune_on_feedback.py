@@ -119,8 +119,11 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.runtime import device_name, pick_device
 
     recipe = recipe_of(args)
-    feedback = read_pairs(args.feedback_file).labelled()
-    run.read(args.feedback_file, describe(feedback.pairs))
+    answered = read_pairs(args.feedback_file).labelled()
+    run.read(args.feedback_file, describe(answered.pairs))
+    feedback = answered.without_holdout()
+    if held_out := len(answered.pairs) - len(feedback.pairs):
+        run.note(f"{held_out} pairs of random slices (holdout) are left out of training and validation")
     if wrong := contradictions(feedback.pairs):
         run.note(
             f"{len(wrong)} pairs are answered different although other answers make them one person "

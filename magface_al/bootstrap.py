@@ -44,3 +44,12 @@ def intervals(
     """The interval of every figure that `figures(weight)` returns, over the resamples."""
     drawn = [figures(weight) for weight in weights]
     return {name: interval([row[name] for row in drawn]) for name in drawn[0]}
+
+
+def mean_interval(values: np.ndarray, resamples: int = 2000) -> tuple[float, float, float]:
+    """(mean, low, high): the mean of independent repetitions [R] and its 95 % bootstrap interval."""
+    rng = np.random.default_rng(0)
+    means = np.asarray(values)[rng.integers(len(values), size=(resamples, len(values)))].mean(axis=1)
+    found = interval(means.tolist())
+    assert found is not None
+    return float(np.mean(values)), *found

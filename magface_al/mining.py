@@ -76,8 +76,8 @@ def sampled(
     genuine = random_genuines(identity, genuines * candidates, rng)
     impostor = random_impostors(identity, impostors * candidates, rng)
     return (
-        _ordered(genuine, _cosines(unit, genuine), genuines, hardest_is_high=False),
-        _ordered(impostor, _cosines(unit, impostor), impostors, hardest_is_high=True),
+        _ordered(genuine, cosines(unit, genuine), genuines, hardest_is_high=False),
+        _ordered(impostor, cosines(unit, impostor), impostors, hardest_is_high=True),
     )
 
 
@@ -119,7 +119,7 @@ def _distinct(draw: Callable[[int], np.ndarray], count: int, available: int, rng
     return found[rng.permutation(len(found))[:count]]
 
 
-def _cosines(unit: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+def cosines(unit: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """float32 [K]: the cosines of the pairs, a block at a time so that no [K, D] array is held."""
     blocks = [pairs[start : start + 65536] for start in range(0, len(pairs), 65536)]
     return np.concatenate(

@@ -36,6 +36,10 @@ class Pair:
         """The entry as it stands in the file."""
         return {"image1": self.image1, "image2": self.image2, "label": self.label, **self.extra}
 
+    def is_holdout(self) -> bool:
+        """Whether it belongs to a random slice that measures the error, and so must never be trained on."""
+        return self.extra.get("holdout") is True
+
     def key(self) -> tuple[str, str]:
         """The two images in a fixed order: (a, b) and (b, a) are one pair."""
         return (self.image1, self.image2) if self.image1 <= self.image2 else (self.image2, self.image1)
@@ -68,6 +72,16 @@ class PairFile:
         if not kept:
             raise UserError(
                 f"{self.path}: none of its {len(self.pairs)} pairs has a label, expected 1 or 0; label them first"
+            )
+        return replace(self, pairs=kept)
+
+    def without_holdout(self) -> PairFile:
+        """Without the pairs of random slices, which measure the error and must not be trained on. Raises UserError if
+        nothing is left."""
+        kept = [pair for pair in self.pairs if not pair.is_holdout()]
+        if not kept:
+            raise UserError(
+                f'{self.path}: all {len(self.pairs)} pairs are marked "holdout", which only measures the error; answer chosen pairs too'
             )
         return replace(self, pairs=kept)
 

@@ -97,7 +97,8 @@ class PairEmbedder:
 
     def __call__(self, pair_file: PairFile) -> PairEmbeddings:
         """Embed both sides of every pair."""
-        known = _lookup(self._store, pair_file) if self._store else {}
+        store = self._store
+        known = {image: store.embeddings[row] for image, row in rows_of(store, pair_file).items()} if store else {}
         absent = [image for image in pair_file.images() if image not in known]
         if absent and self.choice.checkpoint is None:
             raise UserError(
@@ -175,8 +176,8 @@ class PairEmbedder:
                 progress.update(len(batch.names) + len(batch.failures))
 
 
-def _lookup(store: FeatureStore, pair_file: PairFile) -> dict[str, np.ndarray]:
-    """image -> embedding [D], matched by the name as written, otherwise by the place on disk."""
+def rows_of(store: FeatureStore, pair_file: PairFile) -> dict[str, int]:
+    """image -> its row in the store, matched by the name as written, otherwise by the place on disk; absent ones are left out."""
     row_of = {name: row for row, name in enumerate(store.names)}
     root = Path(store.root())
     missing = [image for image in pair_file.images() if image not in row_of]
@@ -184,7 +185,7 @@ def _lookup(store: FeatureStore, pair_file: PairFile) -> dict[str, np.ndarray]:
         places = {(root / name).resolve(): row for name, row in row_of.items()}
         found = ((image, places.get(pair_file.locate(image).resolve())) for image in missing)
         row_of |= {image: row for image, row in found if row is not None}
-    return {image: store.embeddings[row_of[image]] for image in pair_file.images() if image in row_of}
+    return {image: row_of[image] for image in pair_file.images() if image in row_of}
 
 
 def _both_sides(pair_file: PairFile, embeddings: dict[str, np.ndarray], run: Run) -> PairEmbeddings:

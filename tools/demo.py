@@ -1,8 +1,10 @@
-"""The whole loop on drawn people, with the real scripts: features, hard pairs, errors, fine-tuning, evaluation.
+"""The whole loop on drawn people, with the real scripts: features, hard pairs, errors, fine-tuning, questions, evaluation.
 
 The model has seen only clean pictures (tools/pretrain_demo_model.py); the people of the demo are seen by a bad camera
 (domain cctv). It learns from answers about some of them and is measured on others. All faces are drawn: the figures say
-that the loop works, not how well it works on real faces.
+that the loop works, not how well it works on real faces. The first answers are about people whose names are known; then
+comes one round of active learning: choose_pairs.py asks about people whom nobody has named, an oracle answers, and the
+model learns from that.
 
 example  python tools/demo.py --output_dir demo
 """
@@ -14,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,16 +62,39 @@ def main(args: argparse.Namespace, run: Run) -> None:
               "--max_fp", 50, "--max_fn", 50)  # fmt: skip
         stage("finetune_on_feedback.py", "--checkpoint", MODEL, "--feedback_file", "feedback.json", "--output_dir", "tuned",
               "--epochs", args.epochs, "--batch_size", 32, "--lr", 0.0005)  # fmt: skip
-        stage("evaluate_finetuned_model.py", "--checkpoint", MODEL, "--finetuned", "tuned/magface_feedback_best.pth",
+        ask_about_unnamed_people(stage, people, args)
+        stage("evaluate_finetuned_model.py", "--checkpoint", MODEL, "--finetuned", "tuned_again/magface_feedback_best.pth",
               "--feedback_file", "held_out/feedback_pairs_test.json", "--general_file", "general/feedback_pairs_test.json",
               "--max_regression", 0.02, "--output_dir", "evaluation")  # fmt: skip
-        stage("visualize_errors.py", "--model", "tuned/magface_feedback_best.pth", "--feedback_file", "held_out/feedback_pairs_test.json",
+        stage("visualize_errors.py", "--model", "tuned_again/magface_feedback_best.pth", "--feedback_file", "held_out/feedback_pairs_test.json",
               "--output_dir", "errors_after", "--max_fp", 50, "--max_fn", 50)  # fmt: skip
     except subprocess.CalledProcessError as error:
         raise WorkError(
             f"{Path(error.cmd[1]).name} ended with exit code {error.returncode}; its message stands above"
         ) from None
     conclude(folder, run)
+
+
+def ask_about_unnamed_people(stage: Callable[..., None], people: Callable[..., None], args: argparse.Namespace) -> None:
+    """One round of active learning: features, questions, answers, fine-tuning on top, and what that changed."""
+    tuned, again = "tuned/magface_feedback_best.pth", "tuned_again/magface_feedback_best.pth"
+    people("unnamed", 104, 120, 2, args.domain)
+    stage("gen_features.py", "--inf_list", "unnamed/images.list", "--feat_list", "unnamed.npy", "--resume", tuned)
+    stage("choose_pairs.py", "--features_list", "unnamed.npy", "--output_file", "ask.json", "--budget", 300)
+    stage("tools/oracle.py", "--pairs_file", "ask.json", "--feedback_file", "answers.json")
+    stage("finetune_on_feedback.py", "--checkpoint", tuned, "--feedback_file", "answers.json", "--output_dir", "tuned_again",
+          "--epochs", args.epochs, "--batch_size", 32, "--lr", 0.0003)  # fmt: skip
+    stage(
+        "choose_pairs.py",
+        "--features_list",
+        "unnamed.npy",
+        "--answered",
+        "answers.json",
+        "--output_file",
+        "ask_next.json",
+    )
+    stage("evaluate_finetuned_model.py", "--checkpoint", tuned, "--finetuned", again, "--feedback_file",
+          "held_out/feedback_pairs_test.json", "--output_dir", "evaluation_of_the_round")  # fmt: skip
 
 
 def conclude(folder: Path, run: Run) -> None:
