@@ -38,9 +38,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--gold", type=Path, metavar="PAIRS.json", help="labelled pairs mixed in, to measure each annotator's accuracy"
     )
     files.add_argument(
-        "--import_label_studio", type=Path, metavar="JSON", help="answers to take in first: a Label Studio export (JSON)"
+        "--import_label_studio",
+        type=Path,
+        metavar="JSON",
+        help="answers to take in first: a Label Studio export (JSON)",
     )
-    files.add_argument("--csv_file", type=Path, metavar="CSV", help="where exports write CSV (default: beside FEEDBACK)")
+    files.add_argument(
+        "--csv_file", type=Path, metavar="CSV", help="where exports write CSV (default: beside FEEDBACK)"
+    )
     asking = parser.add_argument_group("asking")
     asking.add_argument("--annotator", metavar="NAME", help="who answers; without it each browser asks once")
     asking.add_argument(
@@ -57,12 +62,20 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     server = parser.add_argument_group("server")
     server.add_argument("--port", type=cli.non_negative_int, default=8000, help="0 takes a free one")
-    server.add_argument("--host", default="127.0.0.1", help="address to listen on; others than loopback are unencrypted")
     server.add_argument(
-        "--allowed_host", action="append", default=[], metavar="NAME", help="further name under which the page may be opened"
+        "--host", default="127.0.0.1", help="address to listen on; others than loopback are unencrypted"
+    )
+    server.add_argument(
+        "--allowed_host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="further name under which the page may be opened",
     )
     server.add_argument("--open_browser", action="store_true", help="open the page in this machine's browser")
-    server.add_argument("--export_only", action="store_true", help="import, write the feedback file and the CSV, and end")
+    server.add_argument(
+        "--export_only", action="store_true", help="import, write the feedback file and the CSV, and end"
+    )
     return parser
 
 
@@ -159,8 +172,9 @@ def export(args: argparse.Namespace, labeller: Labeller, run: Run) -> None:
 
 def serve(args: argparse.Namespace, labeller: Labeller, secret: str, store_id: str, run: Run) -> None:
     """Serve the page until Ctrl-C."""
+    from magface_al.labelling.api import Site
     from magface_al.labelling.security import LOOPBACK
-    from magface_al.labelling.server import Site, build_app, open_socket
+    from magface_al.labelling.server import build_app, open_socket
     from magface_al.labelling.server import serve as serve_app
     from magface_al.pairs import describe
 
@@ -175,7 +189,9 @@ def serve(args: argparse.Namespace, labeller: Labeller, secret: str, store_id: s
     app = build_app(labeller, site, guard)
     print(f"\nopen  {address}")
     if local:
-        print(f"from another machine, first:  ssh -L {port}:localhost:{port} {getpass.getuser()}@{socket.gethostname()}")
+        print(
+            f"from another machine, first:  ssh -L {port}:localhost:{port} {getpass.getuser()}@{socket.gethostname()}"
+        )
     else:
         run.note("the page is served unencrypted to the network; ssh -L to a loopback server is safer")
     print("Ctrl-C ends; every answer is saved when it is given", flush=True)

@@ -31,7 +31,11 @@ def agreement_table(answers: Answers, pair_ids: Collection[str]) -> list[dict[st
     votes = {pair_id: answers.votes(pair_id) for pair_id in pair_ids}
     rows = []
     for one, two in combinations(answers.annotators(), 2):
-        common = [(found[one].answer or "", found[two].answer or "") for found in votes.values() if one in found and two in found]
+        common = [
+            (found[one].answer or "", found[two].answer or "")
+            for found in votes.values()
+            if one in found and two in found
+        ]
         if common:
             first, second = zip(*common, strict=True)
             agreed = sum(a == b for a, b in common)

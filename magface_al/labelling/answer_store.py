@@ -89,7 +89,9 @@ class AnswerStore:
 
     def pairs(self) -> Iterator[StoredPair]:
         """Every pair ever put in."""
-        for pair_id, text, folder in self._connection.execute("SELECT pair_id, entry, folder FROM pairs ORDER BY rowid"):
+        for pair_id, text, folder in self._connection.execute(
+            "SELECT pair_id, entry, folder FROM pairs ORDER BY rowid"
+        ):
             entry = json.loads(text)
             pair = Pair(entry.pop("image1"), entry.pop("image2"), entry.pop("label"), entry)
             yield StoredPair(pair_id, pair, Path(folder))
@@ -170,7 +172,9 @@ def open_store(path: Path) -> tuple[AnswerStore, Path | None]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise UserError(f"{path}: in use by another label_pairs.py; end that one, or open its address") from None
-        raise UserError(f"{path}: cannot be written ({error}); choose a --feedback_file in a folder of your own") from None
+        raise UserError(
+            f"{path}: cannot be written ({error}); choose a --feedback_file in a folder of your own"
+        ) from None
     except OSError as error:
         raise UserError(
             f"{path}: cannot be written ({error.strerror}); choose a --feedback_file in a folder of your own"

@@ -12,7 +12,9 @@ from magface_al.labelling.answer_store import Lease
 from magface_al.labelling.answers import Answers
 from magface_al.labelling.events import LABEL_OF, SKIP, draw
 
-LEASE_SECONDS = 600.0  # a browser renews its leases every minute; one that was closed without a word gives them up after this
+LEASE_SECONDS = (
+    600.0  # a browser renews its leases every minute; one that was closed without a word gives them up after this
+)
 
 
 class Assignment:
@@ -134,7 +136,9 @@ class Assignment:
         """A gold pair in front of this annotator's question of this number, or nothing."""
         if not self.gold or draw(f"gold {annotator} {number}") >= self.gold_share:
             return []
-        left = (pair_id for pair_id in self.gold if pair_id not in held and annotator not in self.answers.votes(pair_id))
+        left = (
+            pair_id for pair_id in self.gold if pair_id not in held and annotator not in self.answers.votes(pair_id)
+        )
         return [pair_id for pair_id, _ in zip(left, range(1), strict=False)]
 
     def release(self, annotator: str, client: str, pair_ids: Iterable[str]) -> list[tuple[str, str, str]]:

@@ -102,7 +102,9 @@ def annotator_name(value: Any) -> str:
     """The name, without surrounding blanks. Raises ValueError."""
     name = value.strip() if isinstance(value, str) else ""
     if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
-        raise ValueError(f"annotator is {str(value)[:80]!r}, expected a name of 1 to {LONGEST_NAME} printable characters")
+        raise ValueError(
+            f"annotator is {str(value)[:80]!r}, expected a name of 1 to {LONGEST_NAME} printable characters"
+        )
     return name
 
 

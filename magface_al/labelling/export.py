@@ -46,7 +46,9 @@ def _facts(verdict: Verdict) -> dict[str, Any]:
         "seconds": round(sum(seconds), 3) if seconds else None,
     }
     if len(deciding) == 1:
-        facts |= {key: deciding[0].details[key] for key in ("bad", "left", "opinion_shown") if key in deciding[0].details}
+        facts |= {
+            key: deciding[0].details[key] for key in ("bad", "left", "opinion_shown") if key in deciding[0].details
+        }
     if verdict.ruling is not None or len(verdict.votes) > 1:
         facts["answers"] = [_vote(event) for event in verdict.votes]
         if verdict.ruling is not None:
@@ -73,7 +75,12 @@ def write_csv(path: Path, pairs: Iterable[Pair]) -> None:
             votes = pair.extra.get("answers") or ([pair.extra] if "annotator" in pair.extra else [])
             texts = [f"{vote['annotator']}: {vote['answer']}" for vote in votes]
             ruled = any(vote.get("ruling") for vote in votes)
-            row = {**pair.to_dict(), "votes": "; ".join(texts), "ruled": int(ruled), "inferred": int(pair.extra.get("inferred", False))}
+            row = {
+                **pair.to_dict(),
+                "votes": "; ".join(texts),
+                "ruled": int(ruled),
+                "inferred": int(pair.extra.get("inferred", False)),
+            }
             writer.writerow([_harmless(row.get(column)) for column in CSV_COLUMNS])
 
 

@@ -45,7 +45,9 @@ def events_of_feedback(feedback: PairFile) -> list[Event]:
             if isinstance(vote, dict) and vote.get("answer") in ANSWERS:
                 kind = "ruling" if vote.get("ruling") else "answer"
                 details = {key: vote[key] for key in ("left", "bad", "mode", "opinion_shown") if key in vote}
-                events.append(_event(pair, kind, vote.get("annotator"), vote["answer"], vote, feedback.path.name, details))
+                events.append(
+                    _event(pair, kind, vote.get("annotator"), vote["answer"], vote, feedback.path.name, details)
+                )
     return events
 
 
@@ -86,7 +88,9 @@ def events_of_label_studio(path: Path, pairs: Sequence[Pair]) -> tuple[list[Even
     for index, task in enumerate(tasks):
         data, annotations = task.get("data"), task.get("annotations")
         if not isinstance(data, dict) or not isinstance(annotations, list):
-            raise UserError(f'{path}: task {index}: "data" or "annotations" is missing, expected the format called JSON')
+            raise UserError(
+                f'{path}: task {index}: "data" or "annotations" is missing, expected the format called JSON'
+            )
         pair = names.pair_of(data)
         if pair is None:
             unknown += 1
@@ -101,7 +105,9 @@ def events_of_label_studio(path: Path, pairs: Sequence[Pair]) -> tuple[list[Even
 
 def _choice(path: Path, index: int, annotation: Mapping[str, Any]) -> str:
     results = annotation.get("result")
-    values = [r["value"]["choices"] for r in results or () if isinstance(r, dict) and "choices" in (r.get("value") or {})]
+    values = [
+        r["value"]["choices"] for r in results or () if isinstance(r, dict) and "choices" in (r.get("value") or {})
+    ]
     chosen = str(values[0][0]).strip() if values and values[0] else ""
     if chosen.lower() not in _LABEL_STUDIO_CHOICES:
         raise UserError(

@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from magface_al.errors import UserError
 from magface_al.labelling.agreement import agreement_table, annotator_table
 from magface_al.labelling.answer_store import AnswerStore, StoredPair
 from magface_al.labelling.answers import Answers
@@ -51,6 +50,7 @@ class Labeller:
         self.feedback_path, self.settings = feedback_path, settings or Settings()
         self.export_error: str | None = None
         self._store, self._lock, self._pair_file = store, threading.RLock(), pair_file
+        self._export_lock = threading.Lock()
         self._root = folder_of_images(pair_file)
         gold = {pair_id(pair): pair for pair in gold_file.pairs} if gold_file else {}
         self._gold = {key: int(pair.label or 0) for key, pair in gold.items()}
@@ -112,7 +112,9 @@ class Labeller:
                 if event.pair_id not in self._known and event.pair_id not in self._gold:
                     raise ValueError("this pair is not in the pairs file")
             except ValueError as error:
-                refused.append({"event_id": entry.get("event_id") if isinstance(entry, dict) else None, "reason": str(error)})
+                refused.append(
+                    {"event_id": entry.get("event_id") if isinstance(entry, dict) else None, "reason": str(error)}
+                )
             else:
                 good.append(event)
         self.take_in(good)
@@ -133,7 +135,9 @@ class Labeller:
                 self._answers.add(event)
                 self._assignment.refresh(event.pair_id)
 
-    def next(self, annotator: str, client: str, holding: Sequence[str], count: int, skipped: bool = False) -> dict[str, Any]:
+    def next(
+        self, annotator: str, client: str, holding: Sequence[str], count: int, skipped: bool = False
+    ) -> dict[str, Any]:
         """More questions for one browser window; see Assignment.next."""
         with self._lock:
             fresh, dropped, leases = self._assignment.next(
@@ -182,9 +186,15 @@ class Labeller:
     def history(self, annotator: str, count: int) -> list[dict[str, Any]]:
         """The annotator's latest standing answers, newest first: what undo steps through."""
         with self._lock:
-            events = (e for e in self._answers.history(annotator) if e.pair_id in self._known or e.pair_id in self._gold)
+            events = (
+                e for e in self._answers.history(annotator) if e.pair_id in self._known or e.pair_id in self._gold
+            )
             return [
-                {"event_id": event.event_id, "answer": event.answer, "question": self._question(event.pair_id, annotator)}
+                {
+                    "event_id": event.event_id,
+                    "answer": event.answer,
+                    "question": self._question(event.pair_id, annotator),
+                }
                 for event in islice(events, count)
             ]
 
@@ -249,7 +259,7 @@ class Labeller:
 
     def export(self, csv_path: Path | None = None) -> tuple[Path, list[Pair]]:
         """Write the feedback file whole or not at all (and a CSV); returns its path and the pairs in it."""
-        with self._lock:
+        with self._export_lock:  # answers may come in while the file is written
             pairs = self.exported_pairs()
             extra = {**self._pair_file.extra, "root": str(self._root)}
             write_pairs(self.feedback_path, pairs, **extra)
@@ -263,8 +273,12 @@ class Labeller:
             self._derive()
             implied = self._implied if self.settings.infer else {}
             current = [answered_pair(known, self._answers, implied) for known in self._current.values()]
-            earlier = [known for key, known in self._known.items() if key not in self._current and self._answers.verdict(key)]
-            return current + [_placed(answered_pair(known, self._answers, {}), known.folder, self._root) for known in earlier]
+            earlier = [
+                known for key, known in self._known.items() if key not in self._current and self._answers.verdict(key)
+            ]
+            return current + [
+                _placed(answered_pair(known, self._answers, {}), known.folder, self._root) for known in earlier
+            ]
 
     def close(self) -> None:
         """Let go of the database."""
@@ -275,7 +289,9 @@ class Labeller:
         self._derive()
         clashing = {pair_id(pair) for found in self._contradictions for pair in (found.different, *found.chain)}
         implied = self._implied if self.settings.infer else {}
-        return Gallery([*self._known.values(), *self._gold_pairs.values()], self._answers, implied, self._gold, clashing)
+        return Gallery(
+            [*self._known.values(), *self._gold_pairs.values()], self._answers, implied, self._gold, clashing
+        )
 
     def _implied_ids(self) -> frozenset[str]:
         if not self.settings.infer:

@@ -101,6 +101,7 @@ class Outbox {
     this.waited = 0;
     window.addEventListener("beforeunload", event => this.pending().length && event.preventDefault());
     window.addEventListener("online", () => this.flush());
+    this.show();
     this.flush();
   }
 

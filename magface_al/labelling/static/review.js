@@ -3,7 +3,8 @@
 import { Session, api, copyButtons, element, say } from "/static/client.js";
 
 const PAGE = 60; // cards fetched at once
-const CHOICES = [["same", "Same"], ["different", "Different"], ["unsure", "Unsure"], ["bad_image", "Bad image"]];
+const CHOICES = [["same", "Same"], ["different", "Different"], ["unsure", "Unsure"], ["bad_image", "Bad"]];
+const BAD = { image1: "left", image2: "right", both: "both" }; // as the card shows them
 const WORDS = { bad_image: "bad image", disagreement: "no agreement" };
 
 const session = await Session.open();
@@ -48,7 +49,7 @@ function card(row, changed) {
     faces.append(figure);
   });
   const votes = row.votes.map(vote =>
-    `${vote.annotator}: ${word(vote.answer)}${vote.bad ? ` (${vote.bad})` : ""}${vote.seconds === null ? "" : `, ${vote.seconds.toFixed(1)} s`}`);
+    `${vote.annotator}: ${word(vote.answer)}${vote.bad ? ` (${BAD[vote.bad]})` : ""}${vote.seconds === null ? "" : `, ${vote.seconds.toFixed(1)} s`}`);
   item.append(title, faces, make("p", votes.join(" · "), "votes"), choices(row, changed));
   return item;
 }
@@ -83,7 +84,7 @@ async function rule(fields, changed) {
 
 async function showGallery(more = false) {
   offset = more ? offset + PAGE : 0;
-  const wanted = { show: element("show").value, annotator: element("person").value, search: element("search").value };
+  const wanted = { show: element("show").value, by: element("person").value, search: element("search").value };
   const count = more ? PAGE : Math.max(PAGE, offset);
   const result = await api("review", { ...wanted, offset, count });
   const again = () => showGallery();
