@@ -204,7 +204,9 @@ def serve(args: argparse.Namespace, labeller: Labeller, secret: str, store_id: s
         serve_app(app, listener)
     except KeyboardInterrupt:  # the usual end
         print()
-    run.wrote(args.feedback_file, describe(labeller.exported_pairs()))
+    finally:
+        path, pairs = labeller.export()
+    run.wrote(path, describe(pairs))
     run.suggest(next_command(args))
 
 

@@ -127,5 +127,5 @@ def wait_until(condition, seconds=20):
     """Until condition() is true; a failure names nothing better than the condition, so assert afterwards."""
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
-        time.sleep(0.05)
+        time.sleep(0.02)
     return condition()

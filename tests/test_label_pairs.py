@@ -206,6 +206,18 @@ def test_no_pair_is_given_to_two_people(workplace):
         assert {len(who) for who in given.values()} == {1}
 
 
+def test_who_finds_nothing_to_do_is_given_half_of_anothers_queue(workplace):
+    with labeller(workplace) as server:
+        ann, bob = Client(server, "ann"), Client(server, "bob")
+        held = [q["pair"] for q in ann.questions(50)]
+        held += [q["pair"] for q in ann.questions(50, holding=held)]
+        assert len(held) == 60
+        assert bob.questions(10) == []
+        result = ann.call("next", count=10, holding=held)
+        assert (result["pairs"], result["dropped"]) == ([], held[30:])
+        assert {q["pair"] for q in bob.questions(50)} == set(held[30:])
+
+
 def test_leases_outlast_a_restart_and_end_when_the_page_closes(workplace):
     with labeller(workplace) as server:
         ann, bob = Client(server, "ann"), Client(server, "bob")

@@ -53,7 +53,8 @@ class Api:
     def next(self, body: Body) -> Body:
         """More questions for a window, and which of those that it holds it should drop."""
         count, skipped = max(0, min(int(body["count"]), MOST_QUESTIONS)), body.get("skipped") is True
-        return self._labeller.next(_annotator(body), _client(body), _ids(body, "holding"), count, skipped)
+        holding, pending = _ids(body, "holding"), _ids(body, "pending")
+        return self._labeller.next(_annotator(body), _client(body), holding, pending, count, skipped)
 
     def release(self, body: Body) -> Body:
         """A window closes and gives its pairs back."""
@@ -102,4 +103,4 @@ def _client(body: Body) -> str:
 
 
 def _ids(body: Body, key: str) -> list[str]:
-    return [str(name) for name in body[key][:1000]]
+    return [str(name) for name in body.get(key, [])[:1000]]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from magface_al.labelling.answer_store import Lease
 from magface_al.labelling.answers import Answers
@@ -15,6 +16,17 @@ from magface_al.labelling.events import LABEL_OF, SKIP, draw
 LEASE_SECONDS = (
     600.0  # a browser renews its leases every minute; one that was closed without a word gives them up after this
 )
+IDLE_SECONDS = 20.0  # for so long somebody who found nothing to do counts as waiting; their page asks every 2 s
+
+
+@dataclass(frozen=True)
+class Handout:
+    """The answer to one browser: pairs to add, pairs to drop, and what changes among the leases."""
+
+    fresh: list[str]
+    dropped: list[str]
+    leases: list[Lease]
+    released: list[tuple[str, str, str]]  # (pair_id, annotator, client)
 
 
 class Assignment:
@@ -34,6 +46,7 @@ class Assignment:
         self.gold = list(gold_ids)
         self.asked = dict.fromkeys(pair_ids)
         self.open = {pair_id: None for pair_id in self.asked if not self.settled(pair_id)}
+        self.idle: dict[str, float] = {}  # annotator -> when they last found nothing to do
         self.leases: dict[str, dict[tuple[str, str], float]] = {}
         for lease in leases:
             self.leases.setdefault(lease.pair_id, {})[lease.annotator, lease.client] = lease.expires
@@ -94,22 +107,23 @@ class Assignment:
         holding: Sequence[str],
         count: int,
         *,
+        pending: Sequence[str] = (),
         implied: frozenset[str] = frozenset(),
         skipped: bool = False,
-    ) -> tuple[list[str], list[str], list[Lease]]:
-        """Up to count new pairs for this browser, those of `holding` it should drop, and the leases to be written.
+    ) -> Handout:
+        """Up to count new pairs for this browser.
 
-        Near the end a person is given only a share of what is left, so that nobody waits for another's full queue.
+        holding  what it has already, in the order in which it will show them. When somebody else has nothing to do, the
+                 second half of it goes back, so that nobody waits for another's full queue.
+        pending  what it has answered, with the answer still on its way
         """
         now = time.time()
-        dropped = [pair_id for pair_id in holding if pair_id in self.asked and not self._keeps(pair_id, annotator, now)]
-        kept = [pair_id for pair_id in holding if pair_id not in dropped]
-        others = {name for held in self.leases.values() for (name, _), expires in held.items() if expires >= now}
-        others.discard(annotator)
-        if others:
-            count = min(count, max(1, len(self.open) // (2 * (len(others) + 1))))
-        fresh: list[str] = []
-        held = set(kept)
+        gone = {pair_id for pair_id in holding if pair_id in implied or not self._keeps(pair_id, annotator, now)}
+        kept = [pair_id for pair_id in holding if pair_id not in gone]
+        if any(name != annotator and now - since < IDLE_SECONDS for name, since in self.idle.items()):
+            gone |= {pair_id for pair_id in kept[(len(kept) + 1) // 2 :] if pair_id in self.asked}
+            kept, count = [pair_id for pair_id in kept if pair_id not in gone], 0 if len(kept) > 1 else 1
+        held, fresh = {*kept, *gone, *pending}, list[str]()
         answered = sum(1 for _ in self.answers.history(annotator))
         for pair_id in self.available(annotator, client, implied=implied, skipped=skipped):
             if len(fresh) >= count:
@@ -118,8 +132,13 @@ class Assignment:
                 continue
             fresh += self._gold_due(annotator, answered + len(kept) + len(fresh), held | set(fresh))
             fresh.append(pair_id)
+        if self.open and not kept and not fresh and not pending:
+            self.idle[annotator] = now
+        else:
+            self.idle.pop(annotator, None)
+        released = self.release(annotator, client, gone)
         leases = [self.lease(pair_id, annotator, client) for pair_id in [*kept, *fresh] if pair_id in self.asked]
-        return fresh, dropped, leases
+        return Handout(fresh, [pair_id for pair_id in holding if pair_id in gone], leases, released)
 
     def lease(self, pair_id: str, annotator: str, client: str) -> Lease:
         """Keep a pair for this browser for a while."""
@@ -129,6 +148,8 @@ class Assignment:
 
     def _keeps(self, pair_id: str, annotator: str, now: float) -> bool:
         """Whether a pair that the browser holds may stay there: it has not been settled or given away meanwhile."""
+        if pair_id not in self.asked:
+            return True  # gold, which everybody is asked
         mine = self.answers.latest(pair_id).get(annotator)
         return self._may_ask(pair_id, annotator, mine is not None and mine.answer == SKIP, now)
 

@@ -14,7 +14,7 @@ PAUSE_BEFORE_EXPORT, LONGEST_WITHOUT_EXPORT = 2.0, 15.0  # seconds
 
 
 class Exporter:
-    """Writes the feedback file soon after answers, at the latest every few seconds, and at the end."""
+    """Writes the feedback file at the start and soon after answers, at the latest every few seconds."""
 
     def __init__(self, labeller: Labeller) -> None:
         self.labeller = labeller
@@ -29,7 +29,7 @@ class Exporter:
 
     @asynccontextmanager
     async def running(self, _: object) -> AsyncIterator[None]:
-        """Export at the start, while running, and at the end."""
+        """Export at the start and while the server runs; whoever started it exports at the end."""
         self._wanted = asyncio.Event()
         self._export()
         task = asyncio.create_task(self._run(self._wanted))
@@ -37,7 +37,6 @@ class Exporter:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        self._export()
 
     async def _run(self, wanted: asyncio.Event) -> None:
         while True:

@@ -136,16 +136,23 @@ class Labeller:
                 self._assignment.refresh(event.pair_id)
 
     def next(
-        self, annotator: str, client: str, holding: Sequence[str], count: int, skipped: bool = False
+        self,
+        annotator: str,
+        client: str,
+        holding: Sequence[str],
+        pending: Sequence[str],
+        count: int,
+        skipped: bool = False,
     ) -> dict[str, Any]:
         """More questions for one browser window; see Assignment.next."""
         with self._lock:
-            fresh, dropped, leases = self._assignment.next(
-                annotator, client, holding, count, implied=self._implied_ids(), skipped=skipped
+            handout = self._assignment.next(
+                annotator, client, holding, count, pending=pending, implied=self._implied_ids(), skipped=skipped
             )
-            if leases:
-                self._store.put_leases(leases, [])
-            return {"pairs": [self._question(key, annotator) for key in fresh], "dropped": dropped}
+            if handout.leases or handout.released:
+                self._store.put_leases(handout.leases, handout.released)
+            questions = [self._question(key, annotator) for key in handout.fresh]
+            return {"pairs": questions, "dropped": handout.dropped}
 
     def release(self, annotator: str, client: str, pair_ids: Sequence[str]) -> None:
         """Take back what a window that closes still held."""

@@ -153,7 +153,7 @@ const ACTIONS = {
 
 document.addEventListener("keydown", event => {
   const key = pageKey(event);
-  if (!key || (key === "Enter" && event.target.closest("button, a"))) return; // Enter on a button presses that button
+  if (!key || (key === "Enter" && event.target.closest("button:not(.candidate), a"))) return; // Space marks a candidate
   const action = /^[1-8]$/.test(key) ? () => step(Number(key) - 1) : ACTIONS[key];
   if (!action) return;
   event.preventDefault();

@@ -30,8 +30,8 @@ async function refill(count = HOLD - queue.length) {
   refilling ??= (async () => {
     try {
       const pending = session.outbox.pending().map(entry => entry.event.pair_id);
-      const holding = [...(shown ? [shown] : []), ...queue].map(entry => entry.question.pair).concat(pending);
-      const result = await api("next", { annotator: session.name, client, holding, count, skipped: askSkipped });
+      const holding = [...(shown ? [shown] : []), ...queue].map(entry => entry.question.pair);
+      const result = await api("next", { annotator: session.name, client, holding, pending, count, skipped: askSkipped });
       askSkipped = false;
       const gone = new Set(result.dropped);
       for (let k = queue.length - 1; k >= 0; k--) if (gone.has(queue[k].question.pair)) queue.splice(k, 1);
@@ -220,7 +220,7 @@ async function finished() {
   element("skipped-button").hidden = !progress.skipped;
   element("skipped-button").textContent = `Ask the ${progress.skipped} skipped again`;
   element("command").textContent = session.next.join("\n");
-  setTimeout(() => shown || queue.length || refill(), 5000); // somebody may give pairs back
+  setTimeout(() => shown || queue.length || refill(), 2000); // somebody may give pairs back
 }
 
 const ACTIONS = {

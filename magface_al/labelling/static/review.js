@@ -135,7 +135,7 @@ async function showReport() {
 }
 
 function rows(id, entries) {
-  element(id).hidden = !entries.length;
+  element(id).parentElement.hidden = !entries.length;
   element(`no-${id}`).hidden = Boolean(entries.length);
   element(id).tBodies[0].replaceChildren(...entries.map(values => {
     const row = make("tr");
