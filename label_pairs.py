@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import shlex
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -187,20 +189,11 @@ def serve(args: argparse.Namespace, labeller: Labeller, secret: str, store_id: s
     site = Site(args.annotator, store_id, [next_command(args)], csv_path(args))
     guard = {"token": secret, "allowed_hosts": allowed, "any_address": not local}
     app = build_app(labeller, site, guard)
-    print(f"\nopen  {address}")
-    if local:
-        print(
-            f"from another machine, first:  ssh -L {port}:localhost:{port} {getpass.getuser()}@{socket.gethostname()}"
-        )
-    else:
-        run.note("the page is served unencrypted to the network; ssh -L to a loopback server is safer")
-    print("Ctrl-C ends; every answer is saved when it is given", flush=True)
-    if args.open_browser:
-        import webbrowser
-
-        webbrowser.open(address)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        announce(address, port, local, run)
+        if args.open_browser:
+            open_browser(address, run)
         serve_app(app, listener)
     except KeyboardInterrupt:  # the usual end
         print()
@@ -208,6 +201,26 @@ def serve(args: argparse.Namespace, labeller: Labeller, secret: str, store_id: s
         path, pairs = labeller.export()
     run.wrote(path, describe(pairs))
     run.suggest(next_command(args))
+
+
+def announce(address: str, port: int, local: bool, run: Run) -> None:
+    """Print what to open, and from where."""
+    print(f"\nopen  {address}")
+    if local:
+        user, machine = getpass.getuser(), socket.gethostname()
+        print(f"from another machine, first:  ssh -L {port}:localhost:{port} {user}@{machine}")
+    else:
+        run.note("the page is served unencrypted to the network; ssh -L to a loopback server is safer")
+    print("Ctrl-C ends; every answer is saved when it is given", flush=True)
+
+
+def open_browser(address: str, run: Run) -> None:
+    """Open the page where there is a screen; on a server a text browser would take over the terminal."""
+    import webbrowser
+
+    has_screen = sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+    if not has_screen or not webbrowser.open(address):
+        run.note("no browser was found here; open the address yourself")
 
 
 def csv_path(args: argparse.Namespace) -> Path:

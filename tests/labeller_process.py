@@ -17,23 +17,22 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class LabellerProcess:
-    """label_pairs.py, started and ready for requests. Its port is kept over a restart."""
+    """label_pairs.py (or a command that ends in it), ready for requests. Its port is kept over a restart."""
 
-    def __init__(self, folder, *flags, pairs="pairs.json", feedback="feedback.json", port=0):
-        self.folder, self.flags, self.pairs, self.feedback, self.port = folder, flags, pairs, feedback, port
+    def __init__(self, folder, *flags, pairs="pairs.json", feedback="feedback.json", command=None):
+        self.folder, self.flags, self.pairs, self.feedback, self.port = (
+            folder,
+            flags,
+            pairs,
+            feedback,
+            0,
+        )  # 0: a free one
+        self.command = command or [ROOT / "label_pairs.py", "--pairs_file", pairs, "--feedback_file", feedback]
         self.clients = []
         self.start()
 
     def start(self):
-        command = [
-            sys.executable,
-            ROOT / "label_pairs.py",
-            "--pairs_file",
-            self.pairs,
-            "--feedback_file",
-            self.feedback,
-        ]
-        command += ["--port", self.port, *self.flags]
+        command = [sys.executable, *self.command, "--port", self.port, *self.flags]
         self.process = subprocess.Popen(
             [str(part) for part in command], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

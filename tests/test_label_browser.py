@@ -128,7 +128,7 @@ def picture(page, name, **options):
 def test_a_session_by_keyboard_and_what_it_is_worth(open_page, run_script, tmp_path):
     def make(name, seed, identities, pairs):
         run_script("create_test_feedback.py", "--synthetic", "--domain", "cctv", "--num_identities", identities,
-                   "--images_per_identity", 6, "--num_pairs", pairs, "--seed", seed, "--output_dir", name)  # fmt: skip
+                   "--images_per_identity", 5, "--num_pairs", pairs, "--seed", seed, "--output_dir", name)  # fmt: skip
 
     model = ROOT / "assets" / "demo_magface.pth"
     make("learn", 101, 120, 600)

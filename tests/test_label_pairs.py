@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from labeller_process import Client, labeller, wait_until
+from labeller_process import ROOT, Client, labeller, wait_until
 
 from magface_al.labelling.events import pair_id
 from magface_al.pairs import read_pairs
@@ -535,6 +535,30 @@ def test_import_from_label_studio_and_export_without_a_server(workplace, run_scr
     rows = list(csv.DictReader((workplace / "out.csv").read_text().splitlines()))
     assert [row["annotator"] for row in rows[:8]] == ["a@b.c"] * 7 + [""]
     assert json.loads((workplace / "f.manifest.json").read_text())["labelled"] == 7
+
+
+@pytest.mark.slow
+def test_the_demo_opens_the_labeller_on_drawn_people_and_goes_on_where_it_ended(tmp_path):
+    command = [ROOT / "tools" / "demo_label.py", "--output_dir", "demo", "--people", 6, "--pairs", 12, "--no_browser"]
+    with labeller(tmp_path, command=command, feedback="demo/answers.json") as server:
+        ann = Client(server)
+        question = ann.questions(1)[0]
+        assert ann.request("GET", f"/image/{question['left']['image']}").getheader("content-type") == "image/png"
+        ann.answer(question["pair"], "same")
+        server.stop()
+        assert [pair["label"] for pair in server.exported()].count(1) == 1
+        server.start()
+        assert "create_test_feedback.py" not in server.output
+        assert Client(server).call("progress")["settled"] == 1
+        out, err, code = server.stop()
+    assert (code, "finetune_on_feedback.py" in out) == (0, True)
+
+
+def test_without_a_screen_the_address_is_left_to_the_user(workplace, monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with labeller(workplace, "--open_browser") as server:
+        assert "no browser was found here; open the address yourself" in server.stop()[1]
 
 
 def test_sigterm_exports_and_ends_well(workplace):

@@ -15,7 +15,7 @@ export async function api(name, body = {}, options = {}) {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
     ...options,
-  });
+  }).catch(() => { throw new Error("the labeller does not answer"); });
   if (!response.ok) {
     const error = new Error(response.status === 403
       ? "the labeller wants its printed address again"
@@ -38,7 +38,7 @@ export class Session {
         Object.assign(session, await api("session"));
         break;
       } catch (error) {
-        element("saved").textContent = `${error.message ?? error}; trying again`;
+        element("saved").textContent = `${error.message}; trying again`;
         await pause(2000);
       }
     }
@@ -139,7 +139,7 @@ class Outbox {
         this.onsaved();
       } catch (error) {
         this.waited = Math.min(5000, 500 + 2 * this.waited);
-        this.show(error.message ?? String(error));
+        this.show(error.message);
         return;
       }
     }

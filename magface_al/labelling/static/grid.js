@@ -39,7 +39,7 @@ async function advance() {
       return show(next);
     } catch (error) {
       upcoming = null;
-      say(`${error.message ?? error}; trying again`, true);
+      say(`${error.message}; trying again`, true);
       await pause(2000);
     }
   }

@@ -41,7 +41,7 @@ async function refill(count = HOLD - queue.length) {
       queue.push(...fresh.map(load));
       if (!shown) await advance();
     } catch (error) {
-      if (!shown) say(`${error.message ?? error}; trying again`, true);
+      if (!shown) say(`${error.message}; trying again`, true);
       setTimeout(refill, 2000);
     } finally {
       refilling = null;
