@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 DEMO ?= demo
+WORKERS ?= 2  # tests at a time; each computes on one thread, since most wait for a script to start
 CHROMIUM ?= /usr/bin/chromium
 
 export CHROMIUM
@@ -22,7 +23,7 @@ demo-label: $(VENV)/ready
 	$(VENV)/bin/python tools/demo_label.py --output_dir $(DEMO)
 
 test: $(VENV)/ready
-	$(VENV)/bin/python -m pytest -q
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
 # The labeller in a real browser. Needs Debian's chromium, which is installed where it is missing and that is allowed.
 test-browser: $(VENV)/browser-ready $(CHROMIUM)

@@ -21,6 +21,11 @@ from magface_al.synthetic import draw_people
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Slow tests first, so that parallel workers end together."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture
 def run_script(tmp_path):
     """Run a script in tmp_path as a user would; returns the finished process."""
