@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 DEMO ?= demo
-WORKERS ?= 2  # tests at a time; each computes on one thread, since most wait for a script to start
+# Tests at a time; each computes on one thread, since most wait for a script to start.
+WORKERS ?= 2
 CHROMIUM ?= /usr/bin/chromium
 
 export CHROMIUM
