@@ -2,8 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 DEMO ?= demo
+# Tests at a time; each computes on one thread, since most wait for a script to start.
+WORKERS ?= 2
+CHROMIUM ?= /usr/bin/chromium
 
-.PHONY: demo test lint format clean
+export CHROMIUM
+
+.PHONY: demo demo-label test test-browser lint format clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -14,8 +19,25 @@ $(VENV)/ready: pyproject.toml
 demo: $(VENV)/ready
 	$(VENV)/bin/python tools/demo.py --output_dir $(DEMO)
 
+# Opens the labeller on drawn people; Ctrl-C ends it.
+demo-label: $(VENV)/ready
+	$(VENV)/bin/python tools/demo_label.py --output_dir $(DEMO)
+
 test: $(VENV)/ready
-	$(VENV)/bin/python -m pytest -q
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup
+
+# The labeller in a real browser. Needs Debian's chromium, which is installed where it is missing and that is allowed.
+test-browser: $(VENV)/browser-ready $(CHROMIUM)
+	$(VENV)/bin/python -m pytest -q -m browser -rA tests/test_label_browser.py
+
+$(VENV)/browser-ready: $(VENV)/ready
+	$(VENV)/bin/python -m pip install --quiet --editable '.[test,browser]'
+	touch $@
+
+$(CHROMIUM):
+	@echo "installing chromium (Debian, Ubuntu: apt-get install chromium)"
+	@(apt-get update -qq && apt-get install -y -qq chromium) >/dev/null || \
+	  { echo "chromium could not be installed: as root, run apt-get install chromium, then make test-browser again" >&2; exit 1; }
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .

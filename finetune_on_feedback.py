@@ -130,7 +130,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
             f"(first: {wrong[0].image1} and {wrong[0].image2}); some of these answers are wrong"
         )
     device = pick_device(args.device, args.force_cpu)
-    backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
+    backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing, trainable=True)
     run.read(args.checkpoint, backbone.describe())
     args.output_dir.mkdir(parents=True, exist_ok=True)
     run.path = args.output_dir / "manifest.json"

@@ -17,10 +17,10 @@ from magface_al import cli
 from magface_al.manifest import Run
 
 if TYPE_CHECKING:
-    from magface_al.checkpoint import Backbone
     from magface_al.embed import Embedder
     from magface_al.feature_writer import FeatureWriter
     from magface_al.image_list import ImageList
+    from magface_al.model_card import Backbone
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--allow_failures", action="store_true", help="end with exit code 0 although some images could not be read"
     )
     files.add_argument("--overwrite", action="store_true", help="begin anew instead of taking up an interrupted run")
+    cli.add_flip_option(files)
     cli.add_checkpoint_options(parser)
     cli.add_device_options(parser, batch_size=128)
     return parser
@@ -58,17 +59,22 @@ def main(args: argparse.Namespace, run: Run) -> None:
     device = pick_device(args.device, args.force_cpu)
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
     run.read(args.checkpoint, backbone.describe())
-    run.facts["device"] = device_name(device)
+    flip = backbone.flip_for(args.flip)
+    run.facts |= {"device": device_name(device), "flip": flip}
 
     writer = FeatureWriter(
-        args.feat_list, made_from(run, args.inf_list, backbone, args.root), resume=not args.overwrite
+        args.feat_list, made_from(run, args.inf_list, backbone, args.root, flip), resume=not args.overwrite
     )
     if writer.consumed:
         run.note(
             f"taking up an interrupted run after {writer.consumed} of {images.count} images; --overwrite begins anew"
         )
     resized = embed_all(
-        images, Embedder(backbone.model, backbone.preprocessing, device), writer, args.batch_size, args.workers
+        images,
+        Embedder(backbone.model, backbone.preprocessing, device, flip),
+        writer,
+        args.batch_size,
+        args.workers,
     )
     if writer.rows == 0:
         raise WorkError(
@@ -99,13 +105,14 @@ def main(args: argparse.Namespace, run: Run) -> None:
         run.note(message)
 
 
-def made_from(run: Run, inf_list: Path, backbone: Backbone, root: Path) -> dict[str, Any]:
+def made_from(run: Run, inf_list: Path, backbone: Backbone, root: Path, flip: str) -> dict[str, Any]:
     """What an interrupted run must have in common with this one to be taken up."""
     return {
         "list_sha256": run.inputs[str(inf_list)],
         "root": str(root),
         "weights_sha256": backbone.weights_sha256,
         "preprocessing": backbone.preprocessing.to_dict(),
+        "flip": flip,
     }
 
 

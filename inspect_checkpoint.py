@@ -17,7 +17,7 @@ from magface_al import cli
 from magface_al.manifest import Run
 
 if TYPE_CHECKING:
-    from magface_al.checkpoint import Backbone
+    from magface_al.model_card import Backbone
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -55,8 +55,10 @@ def facts(backbone: Backbone) -> list[tuple[str, str]]:
     return [
         ("layout", f"{backbone.family}, keys begin with {backbone.prefix or '(nothing)'}"),
         ("backbone", backbone.arch),
-        ("tensors", f"loaded {backbone.loaded}/{backbone.loaded}, {len(backbone.ignored)} of no backbone left aside"),
+        ("tensors", f"{backbone.coverage()}, {len(backbone.ignored)} of no backbone left aside"),
         ("input", f"{backbone.own_preprocessing.name()}: {backbone.own_preprocessing.to_dict()}"),
+        ("BatchNorm eps", "inside the graph" if backbone.bn_eps is None else f"{backbone.bn_eps:g}"),
+        ("flip rule", f"{backbone.flip}, in this family's published figures (--flip auto)"),
         ("weights sha256", backbone.weights_sha256),
     ]
 

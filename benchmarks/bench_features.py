@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -109,7 +110,7 @@ def stores(folder: Path, count: int) -> None:
 def extraction(folder: Path, args: argparse.Namespace) -> None:
     cuda = torch.cuda.is_available() and not args.force_cpu
     paths = []
-    for person, image, face in draw_people(-(-args.images // 8), 8, seed=0):
+    for person, image, face in islice(draw_people(args.images, 8, seed=0), args.images):
         paths.append(folder / f"{person}_{image}.jpg")
         cv2.imwrite(str(paths[-1]), face)
     torch.manual_seed(0)

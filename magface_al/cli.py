@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from magface_al import preprocess
 from magface_al.errors import UserError, WorkError
@@ -30,8 +30,13 @@ def new_parser(doc: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=doc, formatter_class=_Help, allow_abbrev=False)
 
 
-def add_checkpoint_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """--checkpoint (aliases --model, --resume), --arch, --preprocessing."""
+def add_command(commands: Any, name: str, sentence: str) -> argparse.ArgumentParser:
+    """A sub-command with the same rules; `commands` is what add_subparsers returns."""
+    return commands.add_parser(name, help=sentence, description=sentence, formatter_class=_Help, allow_abbrev=False)
+
+
+def add_checkpoint_options(parser: argparse.ArgumentParser, *, required: bool = True, several: bool = False) -> None:
+    """--checkpoint (aliases --model, --resume), --arch, --preprocessing. several: any number of checkpoints, as a list."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--checkpoint",
@@ -41,7 +46,8 @@ def add_checkpoint_options(parser: argparse.ArgumentParser, *, required: bool = 
         type=Path,
         required=required,
         metavar="CKPT",
-        help="weights: a MagFace, insightface arcface_torch, MobileFaceNet or magface-al file (.pth)",
+        **({"nargs": "+", "default": []} if several else {}),
+        help="weights: MagFace, insightface, AdaFace, CVLface, MobileFaceNet or our own (.pth, .safetensors, .onnx)",
     )
     group.add_argument(
         "--arch",
@@ -66,14 +72,26 @@ def add_device_options(parser: argparse.ArgumentParser, *, batch_size: int, work
     group.add_argument("--workers", type=positive_int, default=workers, help="threads that decode images")
 
 
+def add_flip_option(parser: argparse._ActionsContainer) -> None:
+    """--flip."""
+    parser.add_argument(
+        "--flip",
+        choices=FLIPS,
+        default="none",
+        help="the mirrored face's embedding: left out, added to the face's own, set behind it, or as the weights' family does",
+    )
+
+
 def model_choice(args: argparse.Namespace) -> ModelChoice:
-    """The flags of add_checkpoint_options and add_device_options as one value."""
+    """The flags of add_checkpoint_options, add_device_options and, where the script has it, add_flip_option as one value."""
     from magface_al.scoring import ModelChoice
 
     device = "cpu" if args.force_cpu else args.device
-    return ModelChoice(args.checkpoint, args.arch, args.preprocessing, device, args.batch_size, args.workers)
+    flip = getattr(args, "flip", "none")
+    return ModelChoice(args.checkpoint, args.arch, args.preprocessing, device, args.batch_size, args.workers, flip)
 
 
+FLIPS = ("none", "sum", "concat", "auto")
 ARCHITECTURES = ("iresnet18", "iresnet34", "iresnet50", "iresnet100", "iresnet_tiny", "mobilefacenet")
 
 
@@ -125,9 +143,76 @@ def cosine(text: str) -> float:
     return value
 
 
+def named_path(text: str) -> tuple[str, Path]:
+    """An argparse type: NAME=PATH; a bare PATH is called by its own name."""
+    name, _, path = text.rpartition("=")
+    if not path:
+        raise argparse.ArgumentTypeError(f"{text!r} names no file, expected NAME=PATH")
+    return name or Path(path).stem, Path(path)
+
+
+def share(text: str) -> float:
+    """An argparse type: a rate above 0 and below 1."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is outside (0, 1)")
+    return value
+
+
+def yes_no(text: str) -> bool:
+    """An argparse type: yes or no."""
+    if text.lower() not in ("yes", "no", "true", "false"):
+        raise argparse.ArgumentTypeError(f"{text} is neither yes nor no")
+    return text.lower() in ("yes", "true")
+
+
+def add_switch(parser: argparse._ActionsContainer, flag: str, help: str, default: bool = False) -> None:
+    """A flag that is on when given alone, and takes yes or no, so that a command line can also turn a config file's off."""
+    parser.add_argument(
+        flag, nargs="?", const=True, default=default, type=yes_no, metavar="yes|no", help=f"{help} [{'yes' if default else 'no'}]"
+    )  # fmt: skip
+
+
+def add_config_option(parser: argparse._ActionsContainer) -> None:
+    """--config, which `run` reads before the command line."""
+    parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="flags from a file; the command line wins")
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse a command line, and before it the file that its --config names. Raises UserError for a wrong file."""
+    if any(action.dest == "config" for action in parser._actions):
+        early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        add_config_option(early)
+        path = early.parse_known_args(argv)[0].config
+        if path is not None:
+            from magface_al.config_file import apply_config
+
+            apply_config(parser, path)
+    return parser.parse_args(argv)
+
+
+def probability(text: str) -> float:
+    """An argparse type: a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is outside [0, 1]")
+    return value
+
+
+def positive_share(text: str) -> float:
+    """An argparse type: a share above 0, up to all of it."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is outside (0, 1]")
+    return value
+
+
 def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace, Run], None]) -> None:
     """Parse, do the work, print the summary; end with 0 (done), 1 (failed work), 2 (bad arguments or input) or 130 (Ctrl-C)."""
-    args = parser.parse_args()
+    try:
+        args = parse(parser)
+    except UserError as error:
+        sys.exit(_complain(parser.prog, str(error), 2))
     report = Run(parser.prog, vars(args))
     sys.exit(_exit_code(lambda: main(args, report), parser.prog, report))
 

@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 
 from magface_al.errors import UserError
+from magface_al.image_list import IMAGE_SUFFIXES
 from magface_al.recordio import RecordFile, images_by_label
 from magface_al.synthetic import draw_person
 from magface_al.synthetic_cameras import camera
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 class FaceSource(Protocol):
@@ -117,9 +116,14 @@ def open_source(dataset: Path | None, domain: str, seed: int) -> Iterator[FaceSo
         with RecordFile(dataset / "train.rec") as records:
             yield Records(records, {str(label): keys for label, keys in images_by_label(records).items()})
         return
+    yield Folder(dataset, identity_folders(dataset))
+
+
+def identity_folders(dataset: Path) -> dict[str, list[Path]]:
+    """Folder name -> its images, sorted, of a folder of identity folders. Raises UserError if there are none."""
     files = {folder.name: sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
              for folder in sorted(dataset.iterdir()) if folder.is_dir()}  # fmt: skip
     files = {name: images for name, images in files.items() if images}
     if not files:
         raise UserError(f"{dataset}: neither train.rec nor folders with images in it, expected one of the two")
-    yield Folder(dataset, files)
+    return files

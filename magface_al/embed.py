@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from magface_al.ahead import ahead
 from magface_al.errors import WorkError
 from magface_al.preprocess import Preprocessing, decode_image, to_input
 
@@ -31,12 +30,12 @@ class FaceBatch:
     resized: int  # how many had another size than the network's
 
 
-def read_batch(images: list[tuple[str, Path]], size: int) -> FaceBatch:
-    """Decode (name, path) images one after the other; an unreadable one becomes a failure with its reason."""
+def read_batch(images: list[tuple[str, Path | bytes]], size: int) -> FaceBatch:
+    """Decode (name, path or bytes) images one after the other; an unreadable one becomes a failure with its reason."""
     names, faces, failures, resized = [], [], [], 0
-    for name, path in images:
+    for name, source in images:
         try:
-            face, was_resized = decode_image(path, size)
+            face, was_resized = decode_image(source, size)
         except ValueError as error:
             failures.append((name, str(error)))
             continue
@@ -47,39 +46,46 @@ def read_batch(images: list[tuple[str, Path]], size: int) -> FaceBatch:
 
 
 def face_batches(
-    images: Iterable[tuple[str, Path]], batch_size: int, workers: int, size: int = 112
+    images: Iterable[tuple[str, Path | bytes]], batch_size: int, workers: int, size: int = 112
 ) -> Iterator[FaceBatch]:
     """Batches in the order of `images`, decoded by `workers` threads a few batches ahead (OpenCV releases the GIL).
 
     At most workers + 1 batches are held at a time, whatever the number of images.
     """
     images = iter(images)
-    waiting: deque[Future[FaceBatch]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        while True:
-            while len(waiting) <= workers and (chunk := list(islice(images, batch_size))):
-                waiting.append(pool.submit(read_batch, chunk, size))
-            if not waiting:
-                return
-            yield waiting.popleft().result()
+    chunks = iter(lambda: list(islice(images, batch_size)), [])
+    yield from ahead(lambda chunk: read_batch(chunk, size), chunks, workers)
 
 
 class Embedder:
     """A backbone in inference mode on a device. Call it with faces uint8 [B, size, size, 3] BGR -> raw embeddings float32 [B, D].
 
+    flip is "none", or what is done with the raw embedding of the mirrored face: "sum" adds it (arcface_torch's
+    verification, AdaFace, CVLface), "concat" sets it behind, which gives [B, 2 * D].
+
     When the device has not enough memory for a batch, the batch is halved, and stays so. Raises WorkError if even a
     single image does not fit.
     """
 
-    def __init__(self, model: nn.Module, preprocessing: Preprocessing, device: torch.device) -> None:
+    def __init__(
+        self, model: nn.Module, preprocessing: Preprocessing, device: torch.device, flip: str = "none"
+    ) -> None:
         self.model = model.to(device)
         self.preprocessing = preprocessing
         self.device = device
+        self.flip = flip
         self.largest_batch: int | None = (
             CPU_BATCH if device.type == "cpu" else None
         )  # lowered when a batch does not fit
 
     def __call__(self, faces: np.ndarray) -> np.ndarray:
+        embeddings = self._embed(faces)
+        if self.flip == "none":
+            return embeddings
+        mirrored = self._embed(np.ascontiguousarray(faces[:, :, ::-1]))
+        return embeddings + mirrored if self.flip == "sum" else np.concatenate([embeddings, mirrored], axis=1)
+
+    def _embed(self, faces: np.ndarray) -> np.ndarray:
         done: list[np.ndarray] = []
         start = 0
         while start < len(faces):

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from magface_al.errors import UserError
 from magface_al.figures import comparison_figure, contact_sheet, save_figure
@@ -35,7 +36,8 @@ def write_errors(
         building = final.with_name(final.name + ".part")
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
-        cards += [_write_error(scores, int(row), place, kind, threshold, building) for place, row in enumerate(rows, 1)]
+        for place, row in enumerate(tqdm(rows, unit="error", desc=f"{kind}s"), 1):
+            cards.append(_write_error(scores, int(row), place, kind, threshold, building))
         shutil.rmtree(final, ignore_errors=True)
         building.replace(final)
     cards.sort(key=lambda card: -abs(card.similarity - threshold))

@@ -41,10 +41,21 @@ class FeatureStore:
         """The folder that relative names start from, as --root of the run that made the store ("." if unknown)."""
         return self.manifest["arguments"]["root"] if self.manifest else "."
 
+    def flip(self) -> str:
+        """What the run that made the store did with the mirrored face ("none" if unknown)."""
+        return (self.manifest or {}).get("flip", "none")
+
 
 def unit(embeddings: np.ndarray) -> np.ndarray:
     """float [N, D] -> float32 [N, D] of length 1; a zero row stays zero."""
     return (embeddings / np.maximum(magnitudes(embeddings), 1e-12)[:, None]).astype(np.float32, copy=False)
+
+
+def cosines(side1: np.ndarray, side2: np.ndarray) -> np.ndarray:
+    """float [N, D] twice -> float64 [N], the cosine of each two rows; 0 where one of them is zero."""
+    side1, side2 = side1.astype(float, copy=False), side2.astype(float, copy=False)
+    lengths = np.linalg.norm(side1, axis=1) * np.linalg.norm(side2, axis=1)
+    return np.einsum("nd,nd->n", side1, side2) / np.maximum(lengths, 1e-24)
 
 
 def magnitudes(embeddings: np.ndarray) -> np.ndarray:

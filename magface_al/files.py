@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     try:
         with part.open(mode, encoding=encoding) as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut after the rename could leave an empty file
     except BaseException:
         part.unlink(missing_ok=True)
         raise

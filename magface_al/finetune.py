@@ -21,12 +21,14 @@ from magface_al.backbones import trainable_modules
 from magface_al.embed import CPU_BATCH, Embedder
 from magface_al.errors import WorkError
 from magface_al.features import magnitudes, unit
-from magface_al.metrics import Figures, best_threshold
-from magface_al.pairs import SAME, Pair, image_identities
+from magface_al.metrics import Figures, best_threshold, confusion
+from magface_al.pairs import SAME, Pair, image_identities, name_people
 from magface_al.preprocess import Preprocessing, to_input
 from magface_al.runtime import mixed_precision
+from magface_al.schedules import average, warmup_cosine
 
 LOSSES = ("adaptive", "logistic", "cosine", "contrastive")
+RANKED_IMAGES = 2000  # of the validation people, at most: two million pairs
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ class AnsweredPairs:
     """Pairs as indices into their images uint8 [M, size, size, 3] BGR, which are held in memory (38 kB each).
 
     names [M]; first, second int64 [N]; same bool [N]; groups int64 [M], equal where two images are known to show one
-    person; pairs [N] as they stand in the file. The last `replay` faces are of no pair and have no name or group: faces
-    nobody answered about, on which the model must stay as it is.
+    person; pairs [N] as they stand in the file; named: every pair says who is on it, so that the groups are people. The
+    last `replay` faces are of no pair and have no name or group: faces nobody answered about, on which the model must
+    stay as it is.
     """
 
     names: list[str]
@@ -68,12 +71,22 @@ class AnsweredPairs:
     same: np.ndarray
     groups: np.ndarray
     pairs: Sequence[Pair]
+    named: bool
     replay: int = 0
 
     def similarities(self, embeddings: np.ndarray) -> np.ndarray:
         """Raw embeddings [M, D] of the images -> cosine of each pair, float32 [N]."""
         directions = unit(embeddings)
         return np.einsum("nd,nd->n", directions[self.first], directions[self.second])
+
+    def every_pair(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(cosine, same), float32 and bool [K], of all pairs of the images where people are named, otherwise of the answered
+        ones: a hundred images have 4,950 pairs, and rank two models that 50 answers cannot tell apart."""
+        if not self.named:
+            return self.similarities(embeddings), self.same
+        directions, groups = unit(embeddings[:RANKED_IMAGES]), self.groups[:RANKED_IMAGES]
+        i, j = np.triu_indices(len(directions), 1)
+        return (directions @ directions.T)[i, j], groups[i] == groups[j]
 
 
 def index_pairs(
@@ -91,6 +104,7 @@ def index_pairs(
         same=np.array([pair.label == SAME for pair in pairs]),
         groups=np.unique([identity[name] for name in names], return_inverse=True)[1],
         pairs=pairs,
+        named=name_people(pairs),
         replay=len(replay),
     )
 
@@ -161,7 +175,7 @@ class FineTuner:
         self.step = (number - 1) * (self.steps // self.recipe.epochs)
         for batch in balanced_batches(self.data.same, self.recipe.batch_size, rng):
             for group in self.optimizer.param_groups:
-                group["lr"] = self.recipe.lr * schedule(self.step, self.steps, self.recipe.warmup)
+                group["lr"] = self.recipe.lr * warmup_cosine(self.step, self.steps, self.recipe.warmup)
             loss = self.loss(batch, rng)
             if not torch.isfinite(loss):
                 raise WorkError(
@@ -171,7 +185,8 @@ class FineTuner:
             loss.backward()
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
             self.optimizer.step()
-            self._average()
+            if self.averaged is not self.model:
+                average(self.averaged, self.model, self.recipe.ema, self.step)
             self.step += 1
             yield float(loss.detach())
         self.model.eval()
@@ -228,36 +243,20 @@ class FineTuner:
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Exponential moving average of the weights, and of the buffers as they are."""
-        if self.averaged is self.model:
-            return
-        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))  # the first steps soon forget the start
-        for mean, value in zip(self.averaged.state_dict().values(), self.model.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
-            else:
-                mean.copy_(value)
-
-
-def schedule(step: int, steps: int, warmup: float) -> float:
-    """The learning rate's factor: rising linearly over the warm-up share of all steps, then half a cosine down to 0."""
-    rising = max(1, round(steps * warmup))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-
 
 def validate(embedder: Embedder, pairs: AnsweredPairs, threshold: float) -> dict[str, float | None]:
-    """val_auc, val_eer, val_accuracy (at the threshold) of the validation pairs, the threshold at which they are told
-    apart best, and the median magnitude of their images, which should not drift: it is their quality score."""
+    """val_auc and val_eer over every pair of the validation images (see AnsweredPairs.every_pair); of the answered pairs
+    val_accuracy at the threshold and the threshold at which they are told apart best; and the images' median magnitude,
+    which should not drift: it is their quality score."""
     embeddings = embedder(pairs.faces)
-    similarity = pairs.similarities(embeddings)
-    figures = Figures(similarity, pairs.same, threshold)()
-    entry = {f"val_{name}": figures[name] for name in ("auc", "eer", "accuracy")}
-    entry["val_best_threshold"] = best_threshold(similarity, pairs.same)[0]
-    return entry | {"val_magnitude": float(np.median(magnitudes(embeddings)))}
+    ranked, answered = Figures(*pairs.every_pair(embeddings), threshold)(), pairs.similarities(embeddings)
+    return {
+        "val_auc": ranked["auc"],
+        "val_eer": ranked["eer"],
+        "val_accuracy": confusion(answered, pairs.same, threshold).accuracy,
+        "val_best_threshold": best_threshold(answered, pairs.same)[0],
+        "val_magnitude": float(np.median(magnitudes(embeddings))),
+    }
 
 
 def doubtful_answers(pairs: AnsweredPairs, embeddings: np.ndarray, threshold: float, most: int = 50) -> list[Pair]:

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from magface_al.checkpoint import Backbone, load_backbone, read_checkpoint, save_backbone
+from magface_al.checkpoint import load_backbone, save_backbone
 from magface_al.embed import Embedder
 from magface_al.errors import UserError
 from magface_al.figures import history_figure, save_figure
 from magface_al.files import replacing, write_json
 from magface_al.finetune import FineTuner
+from magface_al.model_card import Backbone
+from magface_al.weight_files import read_checkpoint
 
 BEST, STATE = "magface_feedback_best.pth", "training_state.pth"
 HIGHER_IS_BETTER = {"auc": True, "accuracy": True, "eer": False}

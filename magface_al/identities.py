@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from magface_al.errors import UserError
@@ -27,20 +27,25 @@ def identities_of(images: Sequence[str], identity_list: Path | None = None) -> l
 
 
 def read_identity_list(path: Path) -> dict[str, str]:
-    """Image -> identity, from lines of `path identity` or MagFace training lines `path 0 id 0`. Raises UserError."""
-    known: dict[str, str] = {}
+    """Image -> identity of an identity list, see identity_lines. Raises UserError."""
+    return {image: identity for _, image, identity in identity_lines(path)}
+
+
+def identity_lines(path: Path) -> Iterator[tuple[int, str, str]]:
+    """(line number, image, identity) of lines `path identity` or MagFace training lines `path 0 id 0`. Raises UserError."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file, expected lines of `path identity`") from None
-    for number, line in enumerate(lines, 1):
-        columns = line.split()
-        if not columns:
-            continue
-        if len(columns) not in (2, 4):
-            raise UserError(f"{path}: line {number}: {len(columns)} columns, expected `path identity` or `path 0 id 0`")
-        known[columns[0]] = columns[1] if len(columns) == 2 else columns[2]
-    return known
+        with path.open(encoding="utf-8", errors="surrogateescape") as file:
+            for number, line in enumerate(file, 1):
+                columns = line.split()
+                if not columns:
+                    continue
+                if len(columns) not in (2, 4):
+                    raise UserError(
+                        f"{path}: line {number}: {len(columns)} columns, expected `path identity` or `path 0 id 0`"
+                    )
+                yield number, columns[0], columns[1] if len(columns) == 2 else columns[2]
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UserError(f"{path}: {error.strerror}, expected lines of `path identity` or `path 0 id 0`") from None
 
 
 def connected_components(items: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, str]:

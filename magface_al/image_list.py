@@ -8,6 +8,8 @@ from pathlib import Path
 
 from magface_al.errors import UserError
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
 
 @dataclass(frozen=True)
 class ImageList:

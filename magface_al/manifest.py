@@ -25,21 +25,28 @@ class Run:
         self.facts: dict[str, Any] = {}  # device, counts, ...: whatever the script wants kept
         self.inputs: dict[str, str] = {}
         self.started = time.time()
+        self.silent = False  # of several processes with one task, all but one keep quiet and write nothing
         self._next: list[str] = []
+
+    def say(self, message: str) -> None:
+        """Say how the work goes."""
+        if not self.silent:
+            print(message, flush=True)
 
     def read(self, path: Path, what: str) -> None:
         """Say what was read from a file, and remember the file's SHA-256."""
-        print(f"read {what} from {path}")
+        self.say(f"read {what} from {path}")
         if path.is_file():
             self.inputs[str(path)] = sha256(path)
 
     def wrote(self, path: Path, what: str) -> None:
         """Say what was written where."""
-        print(f"wrote {what} to {path}")
+        self.say(f"wrote {what} to {path}")
 
     def note(self, message: str) -> None:
         """Say something that changes how the results should be read, on standard error."""
-        print(f"note: {message}", file=sys.stderr)
+        if not self.silent:
+            print(f"note: {message}", file=sys.stderr)
 
     def suggest(self, command: str) -> None:
         """Give the command that comes next, ready to be copied."""
@@ -62,6 +69,8 @@ class Run:
 
     def finish(self, exit_code: int) -> None:
         """Write the manifest and print the time and the next command."""
+        if self.silent:
+            return
         if self.path is not None:
             write_json(self.path, {**self.as_dict(), "exit_code": exit_code})
         print(f"done in {time.time() - self.started:.1f} s")
@@ -70,7 +79,9 @@ class Run:
 
 
 def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else [_plain(v) for v in value] if isinstance(value, list) else value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def _version(package: str) -> str | None:

@@ -109,11 +109,34 @@ def eer(fmr: np.ndarray, tar: np.ndarray) -> float | None:
     return float(fmr[after - 1] + share * (fmr[after] - fmr[after - 1]))
 
 
-def tar_at_far(fmr: np.ndarray, tar: np.ndarray, far: float, impostors: int) -> float | None:
-    """The largest TAR whose FMR does not exceed `far`; None if fewer than 1 / far impostor pairs can show it."""
+def operating_point(fmr: np.ndarray, tar: np.ndarray, far: float, impostors: int) -> tuple[float, float] | None:
+    """(TAR, FMR attained) with the largest TAR whose FMR does not exceed `far`.
+
+    None if fewer than 1 / far impostor pairs can show it.
+    """
     if impostors * far < 1 - 1e-9 or not np.isfinite(fmr).all() or not np.isfinite(tar).all():
         return None
-    return float(tar[np.flatnonzero(fmr <= far * (1 + 1e-12))[-1]])
+    at = np.searchsorted(fmr, far * (1 + 1e-12), side="right") - 1
+    return float(tar[at]), float(fmr[at])
+
+
+def tar_at_far(fmr: np.ndarray, tar: np.ndarray, far: float, impostors: int) -> float | None:
+    """The TAR of operating_point."""
+    point = operating_point(fmr, tar, far, impostors)
+    return None if point is None else point[0]
+
+
+def nearest_operating_point(fmr: np.ndarray, tar: np.ndarray, far: float) -> tuple[float, float]:
+    """(TAR, FMR attained) as MagFace's eval_ijb.py and CVLface's evaluate.py read it: the FMR nearest to `far`.
+
+    It may exceed `far`, and answers however few the pairs are. As in scikit-learn's roc_curve, points between two
+    others on a line are left out first; of equally near points the one with the largest FMR and TAR is taken.
+    """
+    corner = np.ones(len(fmr), bool)
+    corner[2:-1] = (np.abs(np.diff(fmr[1:], 2)) > 1e-12) | (np.abs(np.diff(tar[1:], 2)) > 1e-12)
+    fmr, tar = fmr[corner][::-1], tar[corner][::-1]
+    at = int(np.argmin(np.abs(fmr - far)))
+    return float(tar[at]), float(fmr[at])
 
 
 def best_threshold(similarity: np.ndarray, same: np.ndarray) -> tuple[float | None, float | None]:
@@ -128,7 +151,7 @@ def best_threshold(similarity: np.ndarray, same: np.ndarray) -> tuple[float | No
     right = tar * np.count_nonzero(same) + (1 - fmr) * np.count_nonzero(~same)
     winners = np.flatnonzero(right >= right.max() - 1e-9)
     at = int(winners[len(winners) // 2])
-    edges = np.concatenate([[1.0], ranking.similarity, [-1.0]])
+    edges = np.concatenate([[1.0], ranking.similarity.astype(float), [-1.0]])
     return float((edges[at] + edges[at + 1]) / 2), float(right[at] / len(same))
 
 
@@ -159,9 +182,17 @@ class Figures:
     def __call__(self, weight: np.ndarray | None = None) -> dict[str, float | None]:
         """Keys: accuracy, precision, recall, fmr, fnmr (at the threshold), auc, eer, tar_at_far_0.1, tar_at_far_0.01, ..."""
         counts = confusion(self.similarity, self.same, self.threshold, weight)
+        decisions = {name: getattr(counts, name) for name in ("accuracy", "precision", "recall", "fmr", "fnmr")}
+        return decisions | self.of_curve(weight)
+
+    def roc(self) -> tuple[np.ndarray, np.ndarray]:
+        """(FMR, TAR) of the pairs, as Ranking.roc gives them."""
+        return self._ranking.roc()
+
+    def of_curve(self, weight: np.ndarray | None = None) -> dict[str, float | None]:
+        """The figures that need no threshold: auc, eer, tar_at_far_0.1, ..."""
         fmr, tar = self._ranking.roc(weight)
         return {
-            **{name: getattr(counts, name) for name in ("accuracy", "precision", "recall", "fmr", "fnmr")},
             "auc": auc(fmr, tar),
             "eer": eer(fmr, tar),
             **{f"tar_at_far_{far:g}": tar_at_far(fmr, tar, far, self._impostors) for far in FAR_TARGETS},

@@ -9,7 +9,7 @@ that this module does not know are kept when the file is written again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,19 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairFile:
-    """A pairs file: where it was read from, its pairs in file order, and its other top-level keys."""
+    """A pairs file: where it was read from, its pairs in file order, and its other top-level keys.
+
+    held is for files that hold the images themselves (.bin): an image's name -> the bytes of a JPEG or PNG.
+    """
 
     path: Path
     pairs: list[Pair]
     extra: dict[str, Any] = field(default_factory=dict)
+    held: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    def source(self, image: str) -> Path | bytes:
+        """What preprocess.decode_image reads: the image's bytes if the file holds them, otherwise its place on disk."""
+        return self.held[image] if image in self.held else self.locate(image)
 
     def locate(self, image: str) -> Path:
         """The image's place on disk: relative to the JSON's folder, to its "root" key, or to the working directory."""
@@ -121,6 +129,11 @@ def _read_pair(path: Path, index: int, entry: Any) -> Pair:
 def write_pairs(path: Path, pairs: Iterable[Pair], **extra: Any) -> None:
     """Write pairs, and any other top-level keys, as a pairs file."""
     write_json(path, {"pairs": [pair.to_dict() for pair in pairs], **extra})
+
+
+def name_people(pairs: Sequence[Pair]) -> bool:
+    """Whether every pair says who is on its two sides (identity1, identity2)."""
+    return all(pair.extra.get(key) is not None for pair in pairs for _, key in _named(pair))
 
 
 def image_identities(pairs: Sequence[Pair]) -> dict[str, str]:

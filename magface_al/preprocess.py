@@ -49,16 +49,18 @@ PRESETS = {
 }
 
 
-def decode_image(path: str | Path, size: int = 112) -> tuple[np.ndarray, bool]:
+def decode_image(source: str | Path | bytes, size: int = 112) -> tuple[np.ndarray, bool]:
     """Read a face image as uint8 [size, size, 3] in BGR, as cv2.imread would (EXIF rotation applied, grey made BGR).
+
+    source is the path of an image file, or the bytes of one.
 
     The second value says whether the image had another size and was resized, which is fine for an aligned face and
     wrong for an unaligned photo. Raises ValueError with the reason when the file is no readable image.
     """
     import cv2  # imported here because it takes longer than all of --help
 
-    try:
-        data = np.fromfile(path, dtype=np.uint8)  # imread returns None on any failure, and cannot open some paths
+    try:  # not cv2.imread: it returns None on any failure, and cannot open some paths
+        data = np.frombuffer(source, np.uint8) if isinstance(source, bytes) else np.fromfile(source, np.uint8)
     except OSError as error:
         raise ValueError(error.strerror or "cannot be read") from None
     if data.size == 0:

@@ -8,6 +8,8 @@ there and drops those bytes, so a reader joins the parts (flags 1, 2, 3) with th
 from __future__ import annotations
 
 import struct
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +18,7 @@ from magface_al.errors import UserError
 
 _MAGIC = struct.pack("<I", 0xCED7230A)
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+EXACT_FLOAT32 = 1 << 24  # whole numbers up to here
 _HEADER = struct.Struct("<IfQQ")  # flag, label, id, id2: apache/mxnet 1.9.1 python/mxnet/recordio.py
 
 
@@ -28,9 +31,10 @@ class Record:
 
 
 class RecordFile:
-    """Random access to a .rec by key; use it as a context manager. offsets: key -> byte offset.
+    """Random access to a .rec by key, from any thread; use it as a context manager. offsets: key -> byte offset.
 
-    Without an .idx the .rec is scanned once and keys are the ids inside the records.
+    Without an .idx the .rec is scanned once and keys are the ids inside the records. Raises UserError for an .idx that
+    points past the end.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,6 +43,14 @@ class RecordFile:
             raise UserError(f"{path}: no such file, expected a RecordIO file such as train.rec")
         index = path.with_suffix(".idx")
         known = _read_index(index) if index.exists() else None
+        if known:
+            last, size = max(known, key=known.__getitem__), path.stat().st_size
+            if known[last] >= size:
+                raise UserError(
+                    f"{index}: record {last} starts at offset {known[last]}, but {path.name} has {size} bytes, so the file is "
+                    "truncated or the .idx is of another file; copy both again"
+                )
+        self._lock = threading.Lock()
         self._file = path.open("rb")
         self.offsets = self._scan() if known is None else known
 
@@ -52,8 +64,9 @@ class RecordFile:
 
     def read(self, key: int) -> Record:
         """The record of a key. Raises UserError where the file is not what the index says."""
-        self._file.seek(self.offsets[key])
-        payload = self._payload()
+        with self._lock:
+            self._file.seek(self.offsets[key])
+            payload = self._payload()
         assert payload is not None, key
         return unpack(payload, f"{self.path}: record {key}")
 
@@ -111,22 +124,21 @@ def pack(labels: tuple[float, ...], key: int, image: bytes) -> bytes:
 
 
 def write_records(path: Path, payloads: dict[int, bytes]) -> None:
-    """Write a .rec and its .idx, cutting payloads at the magic as dmlc does."""
+    """Write a .rec and its .idx at once; record_writer.py does it for more than fits into memory."""
     with path.open("wb") as file, path.with_suffix(".idx").open("w") as index:
         for key, payload in payloads.items():
             index.write(f"{key}\t{file.tell()}\n")
-            parts = _cut(payload)
-            for place, part in enumerate(parts):
-                flag = (
-                    _WHOLE
-                    if len(parts) == 1
-                    else _FIRST
-                    if place == 0
-                    else _LAST
-                    if place == len(parts) - 1
-                    else _MIDDLE
-                )
-                file.write(_MAGIC + struct.pack("<I", flag << 29 | len(part)) + part + bytes(-len(part) % 4))
+            file.write(frame(payload))
+
+
+def frame(payload: bytes) -> bytes:
+    """A payload as it stands in the file, cut at the magic as dmlc does."""
+    parts = _cut(payload)
+    flags = [_WHOLE] if len(parts) == 1 else [_FIRST, *[_MIDDLE] * (len(parts) - 2), _LAST]
+    return b"".join(
+        _MAGIC + struct.pack("<I", flag << 29 | len(part)) + part + bytes(-len(part) % 4)
+        for flag, part in zip(flags, parts, strict=True)
+    )
 
 
 def _cut(payload: bytes) -> list[bytes]:
@@ -153,10 +165,11 @@ def images_by_label(records: RecordFile) -> dict[int, list[int]]:
     """Class label -> keys of its images.
 
     InsightFace's files begin with a header record, key 0, whose label is (first identity record, one past the last);
-    each identity record holds the key range of one person's images. Other files are read through once for their labels.
+    each identity record holds the key range of one person's images. Other files are read through once for their labels,
+    and so are those with so many images that the ranges, which are float32, are no longer exact.
     """
     header = records.read(0) if 0 in records.offsets else None
-    if header is not None and len(header.labels) == 2 and not header.image:
+    if header is not None and len(header.labels) == 2 and not header.image and header.labels[1] < EXACT_FLOAT32:
         first, last = (int(value) for value in header.labels)
         ranges = [records.read(key).labels for key in range(first, last) if key in records.offsets]
         if ranges and all(len(limits) == 2 for limits in ranges):
@@ -165,8 +178,25 @@ def images_by_label(records: RecordFile) -> dict[int, list[int]]:
                 for label, (a, b) in enumerate(ranges)
             }
     found: dict[int, list[int]] = {}
-    for key in sorted(records.offsets):
-        record = records.read(key)
-        if record.image:
-            found.setdefault(int(record.labels[0]), []).append(key)
+    for key, label, _ in image_records(records):
+        found.setdefault(label, []).append(key)
     return found
+
+
+def image_records(records: RecordFile) -> Iterator[tuple[int, int, bytes]]:
+    """(key, class label, image) of every record with an image, read once from front to back. Raises UserError.
+
+    InsightFace's bookkeeping records have no image. Its images may carry a second label (whether the face is aligned),
+    as bookkeeping records do, so the number of labels tells nothing.
+    """
+    for key in sorted(records.offsets, key=records.offsets.__getitem__):
+        record = records.read(key)
+        if not record.image:
+            continue
+        label = record.labels[0]
+        if len(record.labels) > 2 or label < 0 or label != int(label):
+            raise UserError(
+                f"{records.path}: record {key}: labels {', '.join(f'{value:g}' for value in record.labels[:4])}, expected the "
+                "number of a class (and whether the face is aligned), so it is no face set"
+            )
+        yield key, int(label), record.image

@@ -33,9 +33,16 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({torch.get_num_threads()} threads)"
 
 
-def mixed_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """bfloat16 autocast on a GPU, nothing on the CPU. bfloat16 has float32's range, so gradients need no scaling."""
-    return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
+def mixed_precision(device: torch.device, precision: str = "auto") -> contextlib.AbstractContextManager[object]:
+    """Autocast to "bf16" or "fp16", or nothing for "fp32". auto: bfloat16 on a GPU, nothing on the CPU.
+
+    bfloat16 has float32's range, so gradients need no scaling; float16 needs it.
+    """
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" else "fp32"
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype={"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
 
 
 def keep_freed_memory() -> None:

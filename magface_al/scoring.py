@@ -12,11 +12,12 @@ from magface_al.errors import UserError
 from magface_al.features import FeatureStore, check_origin, magnitudes, read_features, unit
 from magface_al.files import sha256
 from magface_al.manifest import Run
-from magface_al.pairs import Pair, PairFile
+from magface_al.pairs import PairFile
 from magface_al.preprocess import PRESETS, Preprocessing
 
 if TYPE_CHECKING:
-    from magface_al.checkpoint import Backbone
+    from magface_al.embed import Embedder
+    from magface_al.model_card import Backbone
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,24 @@ class PairScores:
 
 
 @dataclass(frozen=True)
+class PairEmbeddings:
+    """side1 and side2, float32 [N, D], are the raw embeddings of the N pairs whose images could both be read.
+
+    rows [N] int says where those pairs stand in the file as it was read; pair_file holds only them.
+    """
+
+    pair_file: PairFile
+    side1: np.ndarray
+    side2: np.ndarray
+    rows: np.ndarray
+
+    def scores(self) -> PairScores:
+        """Cosines and magnitudes."""
+        similarity = np.einsum("nd,nd->n", unit(self.side1), unit(self.side2))
+        return PairScores(self.pair_file, similarity, magnitudes(self.side1), magnitudes(self.side2))
+
+
+@dataclass(frozen=True)
 class ModelChoice:
     """The model flags of a script: where the weights are, how to read images for them, where to compute."""
 
@@ -39,6 +58,7 @@ class ModelChoice:
     device: str = "auto"
     batch_size: int = 128
     workers: int = 4
+    flip: str = "none"  # see embed.Embedder
 
 
 def score_pairs(
@@ -48,56 +68,112 @@ def score_pairs(
     features_list: Path | None = None,
     skip_bad_lines: bool = False,
 ) -> PairScores:
-    """Score every pair. Images in the feature store are not read again; the others are embedded with the checkpoint.
+    """Score every pair of one file; see PairEmbedder."""
+    return PairEmbedder(choice, run, features_list, skip_bad_lines)(pair_file).scores()
 
-    Torch is imported only if something has to be embedded, or if the checkpoint is not the very file that made the
-    store. Raises UserError for a store made by other weights, or for images that are nowhere to be had.
+
+class PairEmbedder:
+    """The embeddings of one model for pairs files. Images in the feature store are not read again; others are embedded.
+
+    The store is read and the weights are loaded once, and an image is embedded once, however many files name it. Torch
+    is imported only if something has to be embedded, or if the checkpoint is not the very file that made the store.
+    Raises UserError for a store made by other weights, or for images that are nowhere to be had.
     """
-    cached: dict[str, np.ndarray] = {}
-    backbone = None
-    if features_list is not None:
-        store = read_features(features_list, skip_bad_lines=skip_bad_lines)
-        run.read(features_list, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
-        if store.skipped_lines:
-            run.note(f"{features_list}: {store.skipped_lines} malformed lines were left out")
-        backbone = _check_store(store, choice, run)
-        cached = {image: store.embeddings[row] for image, row in rows_of(store, pair_file).items()}
-    absent = [image for image in pair_file.images() if image not in cached]
-    if absent:
-        if choice.checkpoint is None:
+
+    def __init__(
+        self, choice: ModelChoice, run: Run, features_list: Path | None = None, skip_bad_lines: bool = False
+    ) -> None:
+        self.choice, self.run = choice, run
+        self._backbone: Backbone | None = None
+        self._embedder: Embedder | None = None
+        self._store: FeatureStore | None = None
+        self._done: dict[Path | bytes, np.ndarray] = {}  # by place on disk, or by content
+        if features_list is not None:
+            self._store = store = read_features(features_list, skip_bad_lines=skip_bad_lines)
+            run.read(features_list, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
+            if store.skipped_lines:
+                run.note(f"{features_list}: {store.skipped_lines} malformed lines were left out")
+            self._check_store(store)
+
+    def __call__(self, pair_file: PairFile) -> PairEmbeddings:
+        """Embed both sides of every pair."""
+        store = self._store
+        known = {image: store.embeddings[row] for image, row in rows_of(store, pair_file).items()} if store else {}
+        absent = [image for image in pair_file.images() if image not in known]
+        if absent and self.choice.checkpoint is None:
             raise UserError(
                 f"{pair_file.path}: {len(absent)} of its {len(pair_file.images())} images have no embedding (first: {absent[0]}); "
                 "give --checkpoint to embed them, or --features_list with all of them"
             )
-        cached |= _embed(absent, pair_file, backbone, choice, run)
-    return _scores(pair_file, cached, run)
+        return _both_sides(pair_file, known | self._embed(absent, pair_file), self.run)
 
+    def _check_store(self, store: FeatureStore) -> None:
+        """Check the store against the checkpoint, reading the weights only if the file's hash does not settle it."""
+        checkpoint, run = self.choice.checkpoint, self.run
+        if store.manifest is None:
+            run.note(f"{store.path} has no manifest beside it, so nothing shows which weights made it")
+            return
+        if self.choice.flip == "auto":
+            self.choice = replace(self.choice, flip=store.flip())
+        if store.flip() != self.choice.flip:
+            raise UserError(
+                f"{store.path}: made with --flip {store.flip()}, expected {self.choice.flip} as in this run; "
+                "run gen_features.py again with that --flip"
+            )
+        if checkpoint is None:
+            return
+        made_by = store.manifest["checkpoint"]
+        if checkpoint.is_file() and sha256(checkpoint) == made_by["file_sha256"]:
+            own = Preprocessing(**store.manifest["checkpoint_preprocessing"])
+            wanted = own if self.choice.preprocessing == "auto" else PRESETS[self.choice.preprocessing]
+            check_origin(store, made_by["weights_sha256"], wanted, checkpoint)
+        else:
+            backbone = self._load()
+            check_origin(store, backbone.weights_sha256, backbone.preprocessing, checkpoint)
 
-def _check_store(store: FeatureStore, choice: ModelChoice, run: Run) -> Backbone | None:
-    """Check the store against the checkpoint, reading the weights only if the file's hash does not settle it."""
-    if store.manifest is None:
-        run.note(f"{store.path} has no manifest beside it, so nothing shows which weights made it")
-        return None
-    if choice.checkpoint is None:
-        return None
-    made_by = store.manifest["checkpoint"]
-    if choice.checkpoint.is_file() and sha256(choice.checkpoint) == made_by["file_sha256"]:
-        own = Preprocessing(**store.manifest["checkpoint_preprocessing"])
-        wanted = own if choice.preprocessing == "auto" else PRESETS[choice.preprocessing]
-        check_origin(store, made_by["weights_sha256"], wanted, choice.checkpoint)
-        return None
-    backbone = _load(choice, run)
-    check_origin(store, backbone.weights_sha256, backbone.preprocessing, choice.checkpoint)
-    return backbone
+    def _load(self) -> Backbone:
+        from magface_al.checkpoint import load_backbone
 
+        if self._backbone is None:
+            assert self.choice.checkpoint is not None
+            self._backbone = load_backbone(self.choice.checkpoint, self.choice.arch, self.choice.preprocessing)
+            self.run.read(self.choice.checkpoint, self._backbone.describe())
+        return self._backbone
 
-def _load(choice: ModelChoice, run: Run) -> Backbone:
-    from magface_al.checkpoint import load_backbone
+    def _network(self) -> Embedder:
+        from magface_al.embed import Embedder
+        from magface_al.runtime import device_name, pick_device
 
-    assert choice.checkpoint is not None
-    backbone = load_backbone(choice.checkpoint, choice.arch, choice.preprocessing)
-    run.read(choice.checkpoint, backbone.describe())
-    return backbone
+        if self._embedder is None:
+            device = pick_device(self.choice.device)
+            backbone = self._load()
+            flip = backbone.flip_for(self.choice.flip)
+            self._embedder = Embedder(backbone.model, backbone.preprocessing, device, flip)
+            self.run.facts["device"] = device_name(device)
+        return self._embedder
+
+    def _embed(self, images: list[str], pair_file: PairFile) -> dict[str, np.ndarray]:
+        sources = {image: pair_file.source(image) for image in images}
+        new = {source: image for image, source in sources.items() if source not in self._done}
+        if new:
+            self._embed_new([(image, source) for source, image in new.items()])
+        return {image: self._done[source] for image, source in sources.items() if source in self._done}
+
+    def _embed_new(self, images: list[tuple[str, Path | bytes]]) -> None:
+        from tqdm import tqdm
+
+        from magface_al.embed import face_batches
+
+        embedder, source_of = self._network(), dict(images)
+        with tqdm(total=len(images), unit="image", desc="embedding") as progress:
+            for batch in face_batches(images, self.choice.batch_size, self.choice.workers, embedder.preprocessing.size):
+                for name, embedding in zip(batch.names, embedder(batch.faces), strict=True):
+                    self._done[source_of[name]] = embedding
+                for name, reason in batch.failures:
+                    source = source_of[name]
+                    place = name if isinstance(source, bytes) else source
+                    self.run.note(f"{place}: {reason}; its pairs are left out")
+                progress.update(len(batch.names) + len(batch.failures))
 
 
 def rows_of(store: FeatureStore, pair_file: PairFile) -> dict[str, int]:
@@ -112,40 +188,19 @@ def rows_of(store: FeatureStore, pair_file: PairFile) -> dict[str, int]:
     return {image: row_of[image] for image in pair_file.images() if image in row_of}
 
 
-def _embed(
-    images: list[str], pair_file: PairFile, backbone: Backbone | None, choice: ModelChoice, run: Run
-) -> dict[str, np.ndarray]:
-    from tqdm import tqdm
-
-    from magface_al.embed import Embedder, face_batches
-    from magface_al.runtime import device_name, pick_device
-
-    device = pick_device(choice.device)
-    backbone = backbone or _load(choice, run)
-    embedder = Embedder(backbone.model, backbone.preprocessing, device)
-    run.facts["device"] = device_name(device)
-    places = [(image, pair_file.locate(image)) for image in images]
-    embedded: dict[str, np.ndarray] = {}
-    with tqdm(total=len(images), unit="image", desc="embedding") as progress:
-        for batch in face_batches(places, choice.batch_size, choice.workers, embedder.preprocessing.size):
-            embedded |= zip(batch.names, embedder(batch.faces), strict=True)
-            for image, reason in batch.failures:
-                run.note(f"{pair_file.locate(image)}: {reason}; its pairs are left out")
-            progress.update(len(batch.names) + len(batch.failures))
-    return embedded
-
-
-def _scores(pair_file: PairFile, embeddings: dict[str, np.ndarray], run: Run) -> PairScores:
-    kept: list[Pair] = [pair for pair in pair_file.pairs if pair.image1 in embeddings and pair.image2 in embeddings]
+def _both_sides(pair_file: PairFile, embeddings: dict[str, np.ndarray], run: Run) -> PairEmbeddings:
+    kept = [row for row, pair in enumerate(pair_file.pairs) if pair.image1 in embeddings and pair.image2 in embeddings]
     left_out = len(pair_file.pairs) - len(kept)
-    run.facts["pairs_left_out"] = left_out
+    run.facts["pairs_left_out"] = run.facts.get("pairs_left_out", 0) + left_out
     if left_out:
-        run.note(f"{left_out} of {len(pair_file.pairs)} pairs are left out because an image could not be read")
+        run.note(
+            f"{pair_file.path}: {left_out} of {len(pair_file.pairs)} pairs are left out because an image could not be read"
+        )
     if not kept:
         raise UserError(
             f"{pair_file.path}: no pair is left whose two images can be read; paths are relative to its folder or to the working directory"
         )
-    side1 = np.stack([embeddings[pair.image1] for pair in kept])
-    side2 = np.stack([embeddings[pair.image2] for pair in kept])
-    similarity = np.einsum("nd,nd->n", unit(side1), unit(side2))
-    return PairScores(replace(pair_file, pairs=kept), similarity, magnitudes(side1), magnitudes(side2))
+    pairs = [pair_file.pairs[row] for row in kept]
+    side1 = np.stack([embeddings[pair.image1] for pair in pairs])
+    side2 = np.stack([embeddings[pair.image2] for pair in pairs])
+    return PairEmbeddings(replace(pair_file, pairs=pairs), side1, side2, np.array(kept))

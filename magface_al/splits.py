@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from magface_al.identities import connected_components
-from magface_al.pairs import Pair, image_identities
+from magface_al.pairs import Pair, image_identities, name_people
 
 DRAWS = 64  # random partitions tried; the one that wastes fewest pairs is taken
 
@@ -61,9 +61,8 @@ def split_pairs(
 
 def _people(pairs: Sequence[Pair], largest_share: float) -> tuple[dict[str, str], str]:
     """image -> what must stay together, and what that is called."""
-    named = all(pair.extra.get(key) is not None for pair in pairs for key in ("identity1", "identity2"))
     identity = image_identities(pairs)
-    if named:
+    if name_people(pairs):
         return identity, "identity"
     together = connected_components(identity, ((pair.image1, pair.image2) for pair in pairs))
     groups = [together[pair.image1] for pair in pairs]

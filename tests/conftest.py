@@ -13,11 +13,17 @@ import pytest
 import torch
 
 from magface_al.checkpoint import save_backbone
+from magface_al.features import read_features
 from magface_al.iresnet import build_iresnet
 from magface_al.preprocess import PRESETS
 from magface_al.synthetic import draw_people
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items):
+    """Slow tests first, so that parallel workers end together."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture
@@ -45,6 +51,22 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip(f"real data are absent ({folder})")
     return folder
+
+
+@pytest.fixture(scope="session")
+def lfw(shared_data, tmp_path_factory):
+    """(feature store, folder) of all 13,233 photos of LFW, embedded once by gen_features.py with the y1 weights; takes minutes."""
+    folder = tmp_path_factory.mktemp("lfw")
+    images = shared_data / "lfw" / "images"
+    (folder / "lfw.list").write_text(
+        "\n".join(sorted(str(path.relative_to(images)) for path in images.glob("*/*.jpg")))
+    )
+    command = [
+        sys.executable, ROOT / "gen_features.py", "--inf_list", folder / "lfw.list", "--root", images, "--feat_list",
+        folder / "lfw.npy", "--resume", shared_data / "weights" / "mobilefacenet_y1_converted.pth",
+    ]  # fmt: skip
+    subprocess.run([*map(str, command)], check=True, capture_output=True)
+    return read_features(folder / "lfw.npy"), folder
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = {path.stem: path for path in (ROOT / "magface_al").glob("*.py")}
-SOURCES = [path for folder in ("", "magface_al", "tools", "benchmarks") for path in (ROOT / folder).glob("*.py")]
+PACKAGE = ROOT / "magface_al"
+# "pairs", "labelling.server", ...; a subpackage's own file is "labelling"
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
+SOURCES = [path for folder in ("", "tools", "benchmarks") for path in (ROOT / folder).glob("*.py")]
+SOURCES += MODULES.values()
 
 
 def imports(path, *, at_run_time_only=False):
@@ -22,7 +29,8 @@ def imports(path, *, at_run_time_only=False):
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "magface_al":
-            found |= {node.module.split(".")[1]} if "." in node.module else {alias.name for alias in node.names}
+            module = node.module.partition(".")[2]
+            found |= {module} | {f"{module}.{alias.name}".removeprefix(".") for alias in node.names}
     return found & set(MODULES)
 
 
@@ -32,6 +40,20 @@ def test_the_package_has_no_import_cycle():
     while ready := {name for name in graph if name not in done and graph[name] <= done}:
         done |= ready
     assert done == set(graph), f"in a cycle, or importing one: {set(graph) - done}"
+
+
+def test_only_the_web_server_needs_the_web_packages():
+    for name, path in MODULES.items():
+        text = path.read_text()
+        assert name == "labelling.server" or not re.search(r"^(import|from) (uvicorn|starlette)", text, re.MULTILINE), (
+            path
+        )
+
+
+def test_the_package_below_does_not_know_the_labeller():
+    for name, path in MODULES.items():
+        if not name.startswith("labelling"):
+            assert not {module for module in imports(path) if module.startswith("labelling")}, path
 
 
 def test_no_script_imports_another():

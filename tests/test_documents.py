@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import cv2
@@ -57,33 +59,98 @@ def write_people(folder, people, images):
     (folder / "faces.list").write_text("\n".join(names))
     (folder / "faces_webface_112x112").mkdir()
     write_records(folder / "faces_webface_112x112" / "train.rec", records)
+    write_test_sets(folder, names)
+
+
+def write_test_sets(folder, names):
+    """agedb_30.bin and IJBC/ of the drawn faces: a template for each image, all pairs of them."""
+    data = [(folder / name).read_bytes() for name in names]
+    people = [name.split("/")[1] for name in names]
+    pairs = [(i, j) for i in range(len(names)) for j in range(i)]
+    same = [people[i] == people[j] for i, j in pairs]
+    (folder / "agedb_30.bin").write_bytes(pickle.dumps(([data[k] for pair in pairs for k in pair], same)))
+    (folder / "IJBC" / "meta").mkdir(parents=True)
+    for k, image in enumerate(data):
+        (folder / "IJBC" / f"{k}.png").write_bytes(image)
+    meta = {
+        "face_tid_mid": [f"{k}.png {k} {k}" for k in range(len(names))],
+        "template_pair_label": [f"{i} {j} {int(label)}" for (i, j), label in zip(pairs, same, strict=True)],
+    }
+    for name, lines in meta.items():
+        (folder / "IJBC" / "meta" / f"ijbc_{name}.txt").write_text("\n".join(lines))
+    (folder / "ijbc.list").write_text("\n".join(f"IJBC/{k}.png" for k in range(len(names))))
+
+
+def run_lines(lines, folder):
+    """Run shell commands one after the other, as somebody who pastes them does, on a machine without a GPU."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for line in lines:
+        done = subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False,
+                              env={**os.environ, "PATH": path, "CUDA_VISIBLE_DEVICES": ""})  # fmt: skip
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.slow
 def test_the_quick_start_runs_as_written(workplace):
     write_people(workplace, people=4, images=2)
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
     shown = [line for line in commands("README.md") if not line.startswith(ELSEWHERE)]
     assert {line.split()[1] for line in shown} >= {path.name for path in ROOT.glob("*.py")}
-    for line in shown:
-        done = subprocess.run(
-            ["bash", "-c", line], cwd=workplace, capture_output=True, text=True, check=False, env=environment
-        )
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    run_lines(shown, workplace)
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
+        subprocess.run([sys.executable, "-c", block], cwd=workplace, check=True, capture_output=True)
     best = load_backbone(workplace / "checkpoints_feedback" / "magface_feedback_best.pth")
     assert best.arch == "iresnet100"
     assert np.load(workplace / "features.npy").shape == (8, 512)
+
+
+# The recipe that this project was asked to keep running: its flags and file names, text features, nothing else.
+OWNERS_RECIPE = """
+python gen_features.py --arch iresnet100 --inf_list faces.list --feat_list megaface/feature_out/facescrub_features.list \
+  --resume magface_epoch_00025.pth --batch_size 128 --workers 8
+python build_hard_pairs.py --features_list megaface/feature_out/facescrub_features.list \
+  --output_file megaface/pairs_data/hard_pairs_12k.json --pos_target 6000 --neg_target 6000 --candidate_mult 6 --seed 42
+CUDA_VISIBLE_DEVICES=0 python visualize_errors.py --model magface_epoch_00025.pth \
+  --feedback_file megaface/pairs_data/hard_pairs_12k.json --threshold 0.4 --output_dir megaface/error_vis_hard_12k \
+  --features_list megaface/feature_out/facescrub_features.list --max_fp 500 --max_fn 500
+CUDA_VISIBLE_DEVICES=0 python finetune_on_feedback.py --checkpoint magface_epoch_00025.pth \
+  --feedback_file megaface/pairs_data/hard_pairs_12k.json --output_dir checkpoints_feedback_hard_12k \
+  --epochs 5 --batch_size 32 --lr 0.00001 --margin 0.4 --val_split 0.2 --seed 42
+"""
+
+
+@pytest.mark.slow
+def test_the_owners_recipe_runs_with_its_file_names(workplace):
+    write_people(workplace, people=4, images=2)
+    run_lines(OWNERS_RECIPE.replace("\\\n", " ").strip().splitlines(), workplace)
+    errors = workplace / "megaface" / "error_vis_hard_12k"
+    summary = json.loads((errors / "error_summary.json").read_text())
+    counts = [summary[f"{truth}_{kind}"] for truth in ("true", "false") for kind in ("positives", "negatives")]
+    assert sum(counts) == summary["pairs"] == 28  # 4 pairs of one person, 24 of two
+    assert summary["accuracy"] == pytest.approx(sum(counts[:2]) / 28)
+    assert (errors / "false_positives").is_dir()
+    assert (errors / "false_negatives").is_dir()
+    epochs = sorted(path.name for path in (workplace / "checkpoints_feedback_hard_12k").glob("*.pth"))
+    assert epochs == [
+        "magface_feedback_best.pth",
+        *(f"magface_feedback_epoch{k}.pth" for k in range(1, 6)),
+        "training_state.pth",
+    ]
+
+
+def test_both_environments_name_the_same_packages():
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    listed = re.findall(r"^ +- ([\w-]+>=.*)$", (ROOT / "environment.yml").read_text(), re.MULTILINE)
+    assert set(listed) >= set(packages)
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in ROOT.glob("*.py")))
 def test_every_flag_is_explained_in_the_readme(script):
     done = subprocess.run([sys.executable, ROOT / script, "--help"], capture_output=True, text=True, check=True)
     readme = (ROOT / "README.md").read_text()
-    flags = set(re.findall(r"^ +(?:-h, )?(--\w+)", done.stdout, re.MULTILINE)) - {"--help"}
+    pages = [done.stdout]
+    for command in re.findall(r"^ {4}(\w+)\b", done.stdout, re.MULTILINE):  # sub-commands stand deeper than arguments
+        pages.append(subprocess.run([sys.executable, ROOT / script, command, "--help"], capture_output=True, text=True, check=True).stdout)  # fmt: skip
+    flags = set(re.findall(r"^ +(?:-h, )?(--\w+)", "\n".join(pages), re.MULTILINE)) - {"--help"}
     assert not {flag for flag in flags if f"`{flag}`" not in readme}
 
 
@@ -106,6 +173,7 @@ def test_the_demo_improves_on_people_it_never_trained_on(run_script, tmp_path):
         ("bench_features.py", ["--rows", 300, "--images", 2, "--arch", "iresnet18"], ["write, binary", "write, text", "read, text", "embed 2 faces"]),
         ("bench_mining.py", ["--images", 1000], ["hardest impostors", "random impostors"]),
         ("bench_finetune.py", ["--batch_size", 2, "--rounds", 1], ["one step"]),
+        ("bench_train.py", ["--batch_size", 4, "--rounds", 1, "--classes", 2000], ["one step, 4 faces"]),
     ],
 )  # fmt: skip
 def test_benchmarks_print_their_tables(run_script, benchmark, flags, rows):
@@ -115,3 +183,13 @@ def test_benchmarks_print_their_tables(run_script, benchmark, flags, rows):
     assert "DIFFERENT" not in done.stdout
     shown = commands("CONTENT.md")
     assert any(benchmark in line for line in shown), f"CONTENT.md does not say how to run {benchmark}"
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_ijb_s_size_runs_and_says_what_it_took(run_script):
+    done = run_script("benchmarks/bench_templates.py", "--scale", "0.002")
+    assert re.search(
+        r"evaluate_templates.py: \d+\.\d s, \d+\.\d s of processor time\nat most \d\.\d\d GiB resident", done.stdout
+    )
+    assert "| features.npy | all " in done.stdout
+    assert any("bench_templates.py" in line for line in commands("CONTENT.md"))

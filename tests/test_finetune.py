@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from magface_al.checkpoint import load_backbone
 from magface_al.embed import Embedder
@@ -172,3 +173,43 @@ def test_replayed_faces_hold_the_model_where_it_was(run_script, tmp_path, flags,
         ]
         moved[weight] = 1 - np.mean(np.sum(unit(rows[0]) * unit(rows[1]), axis=1))
     assert moved[1000] < moved[0] / 2
+
+
+def test_validation_ranks_every_pair_of_people_who_are_named(run_script, tmp_path, flags, feedback, tiny_checkpoint):
+    run_script("finetune_on_feedback.py", *flags, "--epochs", 1, "--lr", 1e-12, "--output_dir", "named")
+    found = read_pairs(tmp_path / "named" / "val_pairs.json")
+    model = load_backbone(tiny_checkpoint)
+    faces = np.stack([decode_image(found.locate(name))[0] for name in found.images()])
+    directions = unit(Embedder(model.model, model.preprocessing, torch.device("cpu"))(faces))
+    person = [Path(name).parent.name for name in found.images()]
+    pairs = [(i, j) for i in range(len(person)) for j in range(i)]
+    auc = roc_auc_score([person[i] == person[j] for i, j in pairs], [directions[i] @ directions[j] for i, j in pairs])
+    start = json.loads((tmp_path / "named" / "history.json").read_text())["epochs"][0]
+    assert start["val_auc"] == pytest.approx(auc, abs=1e-5)
+    assert len(pairs) > 2 * len(found.pairs)
+
+
+def test_validation_ranks_the_answered_pairs_of_people_without_names(run_script, tmp_path, flags, feedback):
+    content = json.loads(feedback.read_text())
+    content["pairs"] = [{key: pair[key] for key in ("image1", "image2", "label")} for pair in content["pairs"]]
+    feedback.write_text(json.dumps(content))
+    run_script(
+        "finetune_on_feedback.py", *flags, "--epochs", 1, "--lr", 1e-12, "--split_by", "pair", "--output_dir", "bare"
+    )
+    found = read_pairs(tmp_path / "bare" / "val_pairs.json")
+    known = {pair.key(): pair for pair in read_pairs(feedback).pairs}
+    assert {pair.key() for pair in found.pairs} <= set(known)
+    run_script(
+        "visualize_errors.py",
+        "--model",
+        flags[1],
+        "--feedback_file",
+        "bare/val_pairs.json",
+        "--max_fp",
+        0,
+        "--max_fn",
+        0,
+    )
+    summary = json.loads((tmp_path / "magface_errors" / "error_summary.json").read_text())
+    start = json.loads((tmp_path / "bare" / "history.json").read_text())["epochs"][0]
+    assert start["val_auc"] == pytest.approx(summary["auc"], abs=1e-5)

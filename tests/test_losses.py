@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from magface_al import losses
-from magface_al.finetune import balanced_batches, schedule
+from magface_al.finetune import balanced_batches
+from magface_al.schedules import warmup_cosine
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_batches_are_half_same_and_repeat_the_rarer_kind():
 
 
 def test_the_learning_rate_rises_then_falls_to_nothing():
-    factors = [schedule(step, 100, 0.1) for step in range(100)]
+    factors = [warmup_cosine(step, 100, 0.1) for step in range(100)]
     assert np.all(np.diff(factors[:10]) > 0)
     assert max(factors) == 1
     assert np.all(np.diff(factors[10:]) < 0)

@@ -7,29 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from magface_al.features import read_features, unit
+from magface_al.features import unit
 from magface_al.pairs import read_pairs
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def lfw(shared_data, tmp_path_factory):
-    """(feature store, folder) of all 13,233 photos of LFW, embedded by gen_features.py with the y1 weights."""
-    import subprocess
-    import sys
-
-    from conftest import ROOT
-
-    folder = tmp_path_factory.mktemp("lfw")
-    images = shared_data / "lfw" / "images"
-    names = sorted(str(path.relative_to(images)) for path in images.glob("*/*.jpg"))
-    (folder / "lfw.list").write_text("\n".join(names))
-    weights = shared_data / "weights" / "mobilefacenet_y1_converted.pth"
-    command = [sys.executable, ROOT / "gen_features.py", "--inf_list", folder / "lfw.list", "--root", images, "--feat_list",
-               folder / "lfw.npy", "--resume", weights, "--preprocessing", "auto"]  # fmt: skip
-    subprocess.run([*map(str, command)], check=True, capture_output=True)
-    return read_features(folder / "lfw.npy"), folder
+one_worker = pytest.mark.xdist_group("lfw")  # so that LFW is embedded once
 
 
 def lfw_pairs(path):
@@ -52,6 +34,7 @@ def ten_fold_accuracy(similarity, same):
     return np.mean([right[right[:, fold != k].mean(1).argmax()][fold == k].mean() for k in range(10)])
 
 
+@one_worker
 def test_lfw_has_its_known_accuracy(lfw, shared_data):
     store, _ = lfw
     assert store.embeddings.shape == (13233, 128)
@@ -65,6 +48,44 @@ def test_lfw_has_its_known_accuracy(lfw, shared_data):
     assert np.count_nonzero(similarity[~same] >= 0.4) == 0
 
 
+@one_worker
+def test_the_script_reports_lfw_and_xqlfw(lfw, shared_data, run_script, tmp_path):
+    store, _ = lfw
+    lists = shared_data / "pairs"
+    sets = [f"LFW={lists / 'lfw_pairs.txt'}", f"XQLFW={lists / 'qmagface_xqlfw_pairs.txt'}"]
+    roots = ["--root", shared_data / "lfw" / "images"]
+    weights = shared_data / "weights" / "mobilefacenet_y1_converted.pth"
+    done = run_script(
+        "evaluate_recognition.py", "--checkpoint", weights, "--features_list", store.path, "--set", *sets, *roots
+    )
+    found = {row["set"]: row for row in json.loads((tmp_path / "recognition" / "results.json").read_text())["results"]}
+    assert found["LFW"]["accuracy"] == pytest.approx(0.9945, abs=0.001)
+    assert found["XQLFW"]["accuracy"] == pytest.approx(0.9937, abs=0.001)  # its pairs, on LFW's own photos
+    assert found["LFW"]["auc"] == pytest.approx(0.99905, abs=1e-4)
+    low, high = found["LFW"]["intervals_95"]["accuracy"]
+    assert low < 0.9945 < high
+    assert "XQLFW" in done.stdout
+    run_script("evaluate_quality.py", "--features_list", store.path, "--feedback_file", lists / "lfw_pairs.txt", *roots)
+    magnitude = json.loads((tmp_path / "quality" / "quality.json").read_text())["scores"]["magnitude"]
+    assert magnitude["area_over_no_discard"] < 0.7
+
+
+def test_a_bin_and_the_files_it_was_made_of_agree(shared_data, run_script, tmp_path):
+    made_of = shared_data / "insightface_format" / "lfw_small_bin"
+    rows = [line.split("\t") for line in (made_of / "lfw_small_pairs.tsv").read_text().splitlines()]
+    (tmp_path / "pair.list").write_text("".join(f"{a} {b} {label}\n" for a, b, label in rows))
+    run_script(
+        "evaluate_recognition.py", "--checkpoint", shared_data / "weights" / "mobilefacenet_y1_converted.pth",
+        "--set", f"bin={made_of / 'lfw_small.bin'}", "list=pair.list", "--root", shared_data / "lfw_small" / "images",
+    )  # fmt: skip
+    of_bin, of_list = json.loads((tmp_path / "recognition" / "results.json").read_text())["results"]
+    assert (of_bin["pairs"], of_bin["genuine_pairs"]) == (300, 153)
+    for name in ("accuracy", "auc", "eer"):
+        assert of_bin[name] == pytest.approx(of_list[name], abs=1e-6)
+    assert of_bin["auc"] > 0.99
+
+
+@one_worker
 def test_known_label_errors_are_among_the_first_mined_pairs(lfw, run_script, tmp_path):
     store, _ = lfw
     run_script(

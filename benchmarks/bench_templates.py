@@ -1,0 +1,115 @@
+"""The IJB-C protocol at its real size, on drawn features: seconds and memory of evaluate_templates.py.
+
+469,375 faces of 512 values, 23,124 templates, 15,658,489 template pairs, two galleries and 19,593 probes. The features
+are written block by block and read as a memory map; its pages count as resident, though the system takes them back.
+
+example  python benchmarks/bench_templates.py --work_dir /tmp/templates
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from timing import heading  # noqa: E402
+
+from magface_al import cli  # noqa: E402
+from magface_al.errors import WorkError  # noqa: E402
+from magface_al.feature_writer import FeatureWriter  # noqa: E402
+from magface_al.manifest import Run  # noqa: E402
+
+FACES, TEMPLATES, GALLERY, PAIRS, GENUINE, D = 469_375, 23_124, 3_531, 15_658_489, 19_557, 512  # IJB-C
+NOISE = 10  # of a face, in standard deviations between people: templates are told apart well, but not always
+
+
+def draw(folder: Path, scale: float) -> None:
+    """Feature store and meta files with `scale` times as many of everything as IJB-C."""
+    rng = np.random.default_rng(0)
+    faces, templates, gallery, pairs, genuine = (int(n * scale) for n in (FACES, TEMPLATES, GALLERY, PAIRS, GENUINE))
+    template = np.sort(np.concatenate([np.arange(templates), rng.integers(templates, size=faces - templates)]))
+    media = rng.integers(4, size=faces) + 4 * template
+    subject = np.concatenate([np.arange(gallery), rng.integers(gallery, size=templates - gallery)])
+    centres = rng.normal(size=(gallery, D)).astype(np.float32)
+    writer = FeatureWriter(folder / "features.npy", {}, resume=False)
+    for start in range(0, faces, 8192):
+        rows = np.arange(start, min(start + 8192, faces))
+        vectors = centres[subject[template[rows]]] + NOISE * rng.normal(size=(len(rows), D)).astype(np.float32)
+        writer.append([f"{row + 1}.jpg" for row in rows], vectors, [])
+    writer.finish({"arguments": {"root": "."}})
+    lines(folder / "ijbc_face_tid_mid.txt", (f"{row + 1}.jpg {template[row]} {media[row]}" for row in range(faces)))
+    with (folder / "ijbc_template_pair_label.txt").open("w") as file:
+        for start in range(0, pairs, 1_000_000):
+            count = min(1_000_000, pairs - start)
+            probe = rng.integers(gallery, templates, size=count)
+            same = start + np.arange(count) < genuine
+            other = np.where(same, subject[probe], rng.integers(gallery, size=count))
+            table = np.stack([other, probe, subject[other] == subject[probe]], 1)
+            file.write("".join(f"{a} {b} {label}\n" for a, b, label in table.tolist()))
+    half = gallery // 2
+    for name, rows in (("gallery_G1", np.arange(half)), ("gallery_G2", np.arange(half, gallery)),
+                       ("probe_mixed", np.arange(gallery, templates))):  # fmt: skip
+        lines(folder / f"ijbc_1N_{name}.csv", ["template,subject", *(f"{row},{subject[row]}" for row in rows)])
+
+
+def lines(path: Path, content: object) -> None:
+    """Write text lines."""
+    path.write_text("\n".join(content) + "\n")  # type: ignore[call-overload]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = cli.new_parser(__doc__)
+    parser.add_argument(
+        "--work_dir", type=Path, help="folder to draw the set in and to keep (default: one that is deleted)"
+    )
+    parser.add_argument("--scale", type=cli.positive_float, default=1.0, help="share of IJB-C's size")
+    parser.add_argument("--force_cpu", action="store_true", help="no effect: nothing here uses a GPU")
+    return parser
+
+
+def main(args: argparse.Namespace, run: Run) -> None:
+    heading()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = args.work_dir or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
+        draw(folder, args.scale)
+        print(f"drawn in {time.perf_counter() - started:.1f} s")
+        command = [sys.executable, ROOT / "evaluate_templates.py", "--features_list", folder / "features.npy", "--meta",
+                   folder / "ijbc", "--output_dir", folder / "results"]  # fmt: skip
+        seconds, resident, own = watched(list(map(str, command)))
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        print(f"evaluate_templates.py: {seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of processor time")
+        print(f"at most {resident:.2f} GiB resident, {own:.2f} GiB without mapped files")
+
+
+def watched(command: list[str]) -> tuple[float, float, float]:
+    """(seconds, highest resident memory, highest resident memory without mapped files, in GiB) of a command, on Linux."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command)
+    resident = own = 0.0
+    while process.poll() is None:
+        with contextlib.suppress(OSError):  # it may end between the two lines
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            sizes = {
+                words[0]: int(words[1]) / 2**20 for line in status.splitlines() if (words := line.split())[-1] == "kB"
+            }
+            resident, own = max(resident, sizes.get("VmHWM:", 0.0)), max(own, sizes.get("RssAnon:", 0.0))
+        time.sleep(0.05)
+    if process.returncode:
+        raise WorkError(f"{command[1]} ended with exit code {process.returncode}")
+    return time.perf_counter() - started, resident, own
+
+
+if __name__ == "__main__":
+    cli.run(build_parser(), main)

@@ -1,0 +1,152 @@
+"""Training steps a second against a plain loop, and the memory of a classifier in shards against a whole one.
+
+The plain loop is what MagFace's DataParallel trainer does: float32, images decoded when the step needs them, the margin
+computed for every class and picked by a one-hot mask, torch.nn.DataParallel over the GPUs where there are any.
+
+example  python benchmarks/bench_train.py --arch iresnet18 --batch_size 32
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+from timing import header, heading, row, seconds  # noqa: E402
+from torch import distributed as dist  # noqa: E402
+from torch import multiprocessing, nn  # noqa: E402
+
+from magface_al import cli  # noqa: E402
+from magface_al.backbones import build_backbone  # noqa: E402
+from magface_al.classifier import Classifier  # noqa: E402
+from magface_al.heads import build_head  # noqa: E402
+from magface_al.manifest import Run  # noqa: E402
+from magface_al.preprocess import PRESETS  # noqa: E402
+from magface_al.runtime import pick_device  # noqa: E402
+from magface_al.synthetic import draw_people  # noqa: E402
+from magface_al.train_loop import Trainer, embedding_size  # noqa: E402
+from magface_al.training_batches import FaceReader  # noqa: E402
+from magface_al.training_data import PathSource, TrainingSet  # noqa: E402
+from magface_al.training_recipe import Augmentation, TrainingRecipe  # noqa: E402
+
+PROCESSES, DIMENSIONS, ROWS = 2, 512, 32
+
+
+class PlainLoop:
+    """The documented trainer, written out: decode, embed, margin for all classes, one-hot, step."""
+
+    def __init__(self, model: nn.Module, weight: torch.Tensor, device: torch.device) -> None:
+        self.model = nn.DataParallel(model.to(device)) if device.type == "cuda" else model
+        self.weight = nn.Parameter(weight.T.clone().to(device))
+        self.device = device
+        self.optimizer = torch.optim.SGD([*model.parameters(), self.weight], lr=0.01, momentum=0.9, weight_decay=5e-4)
+
+    def __call__(self, paths: list[Path], labels: list[int]) -> float:
+        images = [torch.from_numpy(cv2.imread(str(path)).transpose(2, 0, 1).astype(np.float32) / 255) for path in paths]
+        raw, label = self.model(torch.stack(images).to(self.device)), torch.tensor(labels, device=self.device)
+        magnitude = raw.norm(dim=1, keepdim=True).clamp(10, 110)
+        margin = 0.45 + 0.35 / 100 * (magnitude - 10)
+        cosine = (nn.functional.normalize(raw) @ nn.functional.normalize(self.weight, dim=0)).clamp(-1, 1)
+        pushed = cosine * margin.cos() - (1 - cosine**2).clamp_min(1e-12).sqrt() * margin.sin()
+        pushed = torch.where(cosine > 0, pushed, cosine)
+        chosen = nn.functional.one_hot(label, cosine.shape[1])
+        logits = 64 * (chosen * pushed + (1 - chosen) * cosine)
+        loss = nn.functional.cross_entropy(logits, label) + 35 * (magnitude / 110**2 + 1 / magnitude).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return float(loss.detach())
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = cli.new_parser(__doc__)
+    parser.add_argument("--arch", choices=cli.ARCHITECTURES, default="iresnet18", help="backbone")
+    parser.add_argument("--batch_size", type=cli.positive_int, default=32, help="images a step")
+    parser.add_argument("--rounds", type=cli.positive_int, default=3, help="timed steps; the fastest counts")
+    parser.add_argument("--classes", type=cli.positive_int, default=200_000, help="people in the memory comparison")
+    parser.add_argument("--force_cpu", action="store_true", help="do not use a GPU")
+    return parser
+
+
+def main(args: argparse.Namespace, run: Run) -> None:
+    heading()
+    device = torch.device("cuda" if torch.cuda.is_available() and not args.force_cpu else "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        whole, split = (peak_memory(args.classes, split, Path(folder)) for split in (False, True))
+        plain, ours, losses = compare_steps(args, device, Path(folder))
+    header()
+    row(f"one step, {args.batch_size} faces, {args.arch}, {device}", plain, ours)
+    print(f"{args.batch_size / plain:.1f} images/s plain, {args.batch_size / ours:.1f} images/s magface-al")
+    print(f"loss of the first step: plain {losses[0]:.3f}, magface-al {losses[1]:.3f}")
+    print(f"classifier of {args.classes} people, {PROCESSES} processes: whole {whole:.0f} MiB a process, split {split:.0f} MiB ({whole / split:.2f}x less)")  # fmt: skip
+
+
+def compare_steps(args: argparse.Namespace, device: torch.device, folder: Path) -> tuple[float, float, list[float]]:
+    """(plain seconds, our seconds, first losses) of a training step of the same weights on the same faces."""
+    paths, labels = [], []
+    for person, image, face in draw_people(8, -(-args.batch_size * (args.rounds + 2) // 8), seed=1):
+        paths.append(folder / f"{person}_{image}.jpg")
+        labels.append(person)
+        cv2.imwrite(str(paths[-1]), face)
+    torch.manual_seed(0)
+    weights = build_backbone(args.arch).state_dict()
+    recipe = TrainingRecipe(epochs=1, batch_size=args.batch_size, lr=0.01, dropout=0.0, clip=1e9, augmentation=Augmentation(mirror=0.0))  # fmt: skip
+    source = PathSource("drawn", Path(), [os.fsencode(path) for path in paths], [str(label) for label in labels], None)
+    reader = FaceReader(TrainingSet([source]), 112, recipe.augmentation, recipe.seed, 4, 0.0)
+
+    def model() -> nn.Module:
+        fresh = build_backbone(args.arch).train()
+        fresh.load_state_dict(weights)
+        for module in fresh.modules():
+            if isinstance(module, nn.Dropout2d):
+                module.p = 0.0
+        return fresh
+
+    # The plain loop comes first: pick_device changes how this process keeps its memory.
+    order = np.random.default_rng([recipe.seed, 1]).permutation(len(paths))[: args.batch_size]
+    first = model()
+    directions = Classifier(build_head(recipe), embedding_size(first), 8, seed=recipe.seed).weight.detach()
+    plain = PlainLoop(first, directions, device)
+    batch = [paths[k] for k in order], [labels[k] for k in order]
+    losses = [plain(*batch)]
+    plain_seconds = seconds(lambda: plain(*batch), args.rounds, device)
+    steps = Trainer(model(), PRESETS["magface"], reader, recipe, pick_device("auto", args.force_cpu)).epoch(1)
+    losses.append(next(steps)["loss"])
+    return plain_seconds, seconds(lambda: next(steps), args.rounds, device), losses
+
+
+def peak_memory(classes: int, split: bool, folder: Path) -> float:
+    """MiB that two training steps of a classifier alone add to the larger of two processes."""
+    multiprocessing.spawn(_classify, (classes, split, str(folder)), nprocs=PROCESSES)
+    return max(float((folder / f"{split}_{rank}").read_text()) for rank in range(PROCESSES))
+
+
+def _classify(rank: int, classes: int, split: bool, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet_{split}", rank=rank, world_size=PROCESSES)
+    torch.manual_seed(rank)
+    raw, label = torch.randn(ROWS, DIMENSIONS) * 2, torch.randint(classes, (ROWS,))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    classifier = Classifier(build_head(TrainingRecipe()), DIMENSIONS, classes, seed=1, split=split)
+    classify = classifier if split else nn.parallel.DistributedDataParallel(classifier)
+    optimizer = torch.optim.SGD(classifier.parameters(), lr=0.1, momentum=0.9)
+    for step in range(2):
+        optimizer.zero_grad()
+        classify(raw.clone().requires_grad_(), label, step)[0].backward()
+        optimizer.step()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path(folder, f"{split}_{rank}").write_text(str((peak - before) / 1024))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    cli.run(build_parser(), main)

@@ -1,0 +1,68 @@
+"""Say how alike two or more face images are: cosine similarity, decision and magnitude (quality) of each.
+
+reads    IMAGE ...      paths of aligned 112x112 faces, two or more
+writes   --output_dir   comparison.json (matrix, decisions; also a pairs file), comparison.png (faces on the axes)
+example  python compare_faces.py a.jpg b.jpg c.jpg --checkpoint magface_epoch_00025.pth
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from magface_al import cli
+from magface_al.manifest import Run
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = cli.new_parser(__doc__)
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="aligned face images, two or more")
+    parser.add_argument("--threshold", type=cli.cosine, default=0.4, help="cosine above which two are called the same")
+    parser.add_argument("--output_dir", type=Path, default=Path("comparison"), help="folder for everything written")
+    cli.add_flip_option(parser)
+    cli.add_checkpoint_options(parser)
+    device = parser.add_argument_group("compute")
+    device.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N; auto takes a GPU when there is one"
+    )
+    device.add_argument("--force_cpu", action="store_true", help="the same as --device cpu")
+    return parser
+
+
+def main(args: argparse.Namespace, run: Run) -> None:
+    from magface_al.checkpoint import load_backbone
+    from magface_al.compare import compare_with, require_two
+    from magface_al.compare_figure import MOST_SHOWN, face_matrix_figure
+    from magface_al.embed import Embedder
+    from magface_al.figures import save_figure
+    from magface_al.files import write_json
+    from magface_al.runtime import device_name, pick_device
+
+    require_two(args.images)
+    device = pick_device(args.device, args.force_cpu)
+    backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
+    run.read(args.checkpoint, backbone.describe())
+    run.facts |= {"device": device_name(device), **backbone.origin()}
+    matrix = compare_with(
+        Embedder(backbone.model, backbone.preprocessing, device, backbone.flip_for(args.flip)),
+        args.images,
+        args.threshold,
+    )
+    run.path = args.output_dir / "manifest.json"
+    write_json(args.output_dir / "comparison.json", matrix.to_dict())
+    save_figure(face_matrix_figure(matrix), args.output_dir / "comparison.png")
+
+    print(matrix)
+    run.wrote(args.output_dir, "comparison.json, comparison.png")
+    if matrix.resized:
+        run.note(
+            f"{matrix.resized} images were not {backbone.preprocessing.size} px squares and were resized; unaligned photos give poor embeddings"
+        )
+    if len(matrix.names) > MOST_SHOWN:
+        run.note(
+            f"the picture shows the first {MOST_SHOWN} of {len(matrix.names)} images; the table and the JSON have all"
+        )
+
+
+if __name__ == "__main__":
+    cli.run(build_parser(), main)

@@ -1,0 +1,60 @@
+"""Write a model's weights for other programs: ONNX, safetensors, or the layout of MagFace or insightface.
+
+reads    --checkpoint   weights of any family that gen_features.py reads
+writes   --output_file  NAME.onnx (any batch size, checked by onnxruntime), NAME.safetensors or NAME.pth
+example  python export_model.py --checkpoint magface_epoch_00025.pth --output_file magface.onnx
+
+ONNX and safetensors record the input convention; gen_features.py --resume reads them back.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from magface_al import cli
+from magface_al.manifest import Run
+
+NATIVE_CONVENTION = {"magface": "magface", "insightface": "arcface"}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = cli.new_parser(__doc__)
+    files = parser.add_argument_group("files")
+    files.add_argument(
+        "--output_file", type=Path, required=True, metavar="OUT", help="file to write; the suffix says what"
+    )
+    files.add_argument(
+        "--layout",
+        choices=["magface", "insightface"],
+        help="whose keys and BatchNorm eps .pth and .safetensors get (default: magface)",
+    )
+    cli.add_checkpoint_options(parser)
+    return parser
+
+
+def main(args: argparse.Namespace, run: Run) -> None:
+    from magface_al.checkpoint import load_backbone
+    from magface_al.export import export
+
+    backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing, trainable=True)
+    backbone.own_preprocessing = backbone.preprocessing  # what --preprocessing says is recorded
+    run.read(args.checkpoint, backbone.describe())
+    run.path = args.output_file.with_name(args.output_file.name + ".json")
+    run.facts |= backbone.origin()
+    run.wrote(args.output_file, export(backbone, args.output_file, args.layout))
+    preset, layout = backbone.preprocessing.name(), args.layout or "magface"
+    bare = args.output_file.suffix == ".pth" and layout == "insightface"
+    if args.output_file.suffix != ".onnx" and preset != NATIVE_CONVENTION[layout]:
+        run.note(
+            f"{layout}'s own programs read images as {NATIVE_CONVENTION[layout]}, and these weights want {preset}"
+            + ("; the file has no place to say so: give --preprocessing wherever it is used" if bare else "")
+        )
+    option = f" --preprocessing {preset}" if bare else ""
+    run.suggest(
+        f"python gen_features.py --inf_list faces.list --feat_list features.npy --resume {args.output_file}{option}"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(build_parser(), main)

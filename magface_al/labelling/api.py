@@ -1,0 +1,106 @@
+"""What the pages may ask: JSON objects in, JSON objects out. Checks what comes in and calls the Labeller; knows no web server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from magface_al.labelling.events import annotator_name
+from magface_al.labelling.labeller import Labeller
+from magface_al.labelling.review import Filter
+
+MOST_EVENTS = 500  # in one call
+MOST_QUESTIONS = 50
+UNDO_STEPS = 50  # fetched at once
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the pages need to know besides the pairs."""
+
+    annotator: str | None  # the name from the command line; None: each browser asks once
+    store_id: str  # tells answers of this database from those of another that ran on the same port
+    next_commands: list[str]
+    csv_path: Path
+
+
+class Api:
+    """Every public method is a call of the same name. They raise KeyError, TypeError or ValueError for a bad body."""
+
+    def __init__(self, labeller: Labeller, site: Site) -> None:
+        self._labeller, self._site = labeller, site
+
+    def calls(self) -> dict[str, Callable[[Body], Body]]:
+        """Name -> call."""
+        return {name: getattr(self, name) for name in vars(Api) if not name.startswith("_") and name != "calls"}
+
+    def session(self, _: Body) -> Body:
+        """What a page asks first."""
+        site = self._site
+        return {"annotator": site.annotator, "store": site.store_id, "next": site.next_commands}
+
+    def events(self, body: Body) -> Body:
+        """Answers and undos; what is named "saved" in the result is on the disk."""
+        entries = body["events"]
+        if not isinstance(entries, list) or len(entries) > MOST_EVENTS:
+            raise ValueError(f"events is not a list of at most {MOST_EVENTS}")
+        return self._labeller.record(entries, _client(body))
+
+    def next(self, body: Body) -> Body:
+        """More questions for a window, and which of those that it holds it should drop."""
+        count, skipped = max(0, min(int(body["count"]), MOST_QUESTIONS)), body.get("skipped") is True
+        holding, pending = _ids(body, "holding"), _ids(body, "pending")
+        return self._labeller.next(_annotator(body), _client(body), holding, pending, count, skipped)
+
+    def release(self, body: Body) -> Body:
+        """A window closes and gives its pairs back."""
+        self._labeller.release(_annotator(body), _client(body), _ids(body, "pairs"))
+        return {}
+
+    def grid(self, body: Body) -> Body:
+        """One face and up to eight others, or null."""
+        return {"grid": self._labeller.grid(_annotator(body), _client(body), _ids(body, "holding"))}
+
+    def history(self, body: Body) -> Body:
+        """The annotator's latest answers, for undo."""
+        return {"answers": self._labeller.history(_annotator(body), UNDO_STEPS)}
+
+    def progress(self, body: Body) -> Body:
+        """Counts, pace, what is left."""
+        return self._labeller.progress(_annotator(body))
+
+    def review(self, body: Body) -> Body:
+        """A page of the gallery."""
+        wanted = Filter(*(str(body.get(key) or "") for key in ("show", "by", "search")))
+        offset, count = max(0, int(body.get("offset", 0))), max(1, min(int(body.get("count", 60)), 1000))
+        return self._labeller.review(wanted, offset, count)
+
+    def contradictions(self, _: Body) -> Body:
+        """Answers that cannot all be true."""
+        return {"contradictions": self._labeller.contradictions()}
+
+    def report(self, _: Body) -> Body:
+        """Agreement, pace, accuracy on gold."""
+        return self._labeller.report()
+
+    def export(self, _: Body) -> Body:
+        """Write the feedback file and the CSV now."""
+        path, pairs = self._labeller.export(self._site.csv_path)
+        labelled = sum(pair.label is not None for pair in pairs)
+        return {"feedback": str(path), "csv": str(self._site.csv_path), "pairs": len(pairs), "labelled": labelled}
+
+
+def _annotator(body: Body) -> str:
+    return annotator_name(body["annotator"])
+
+
+def _client(body: Body) -> str:
+    return str(body.get("client") or "")[:40]
+
+
+def _ids(body: Body, key: str) -> list[str]:
+    return [str(name) for name in body.get(key, [])[:1000]]

@@ -1,0 +1,267 @@
+"""Ten-fold accuracy against loops written out, figures against scikit-learn, and the script on a .bin of drawn people."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.model_selection import KFold
+
+from magface_al.checkpoint import load_backbone, save_backbone
+from magface_al.embed import Embedder
+from magface_al.features import cosines
+from magface_al.iresnet import build_iresnet
+from magface_al.kfold import PROTOCOLS, cross_validate, fold_numbers
+from magface_al.metrics import FAR_TARGETS, Figures, Ranking, nearest_operating_point, operating_point
+from magface_al.pairs import read_pairs
+from magface_al.preprocess import PRESETS
+from magface_al.tables import distinct_names
+
+
+@pytest.fixture(params=["continuous", "tied"])
+def pairs(request):
+    """(side1, side2, same) of 203 pairs, which ten does not divide; tied: few directions, so few different cosines."""
+    rng = np.random.default_rng(4)
+    same = rng.random(203) < 0.5
+    side1 = rng.normal(size=(203, 6)) * 20 + 3
+    side2 = np.where(same[:, None], side1, 0) + rng.normal(size=(203, 6)) * 15 + 3
+    if request.param == "tied":
+        side1, side2 = np.sign(side1), np.sign(side2)
+    return side1, side2, same
+
+
+def upstream(name, side1, side2, same):
+    """Each upstream's ten folds as its description says, in plain loops."""
+    accuracy = []
+    for train, test in KFold(10, shuffle=False).split(np.arange(len(same))):
+        mean = np.mean(np.concatenate([side1[train], side2[train]]), axis=0) if name == "magface" else 0
+        score = np.array(
+            [
+                np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b)
+                for a, b in zip(side1 - mean, side2 - mean, strict=True)
+            ]
+        )
+        if name == "facexzoo":
+            score = score.astype(np.float32)
+            step = (score[train].max() - score[train].min()) / 1000
+            grid = [score[train].min() + step * k for k in range(1, 1001)]
+            gain = [(score[train][same[train]] > t).mean() - (score[train][~same[train]] > t).mean() for t in grid]
+            best = grid[int(np.argmax(gain))]
+            accuracy.append(
+                np.mean([s > best if y else s < best for s, y in zip(score[test], same[test], strict=True)])
+            )
+            continue
+        distance = np.arccos(np.clip(score, -1, 1)) / np.pi if name == "magface" else 2 - 2 * score
+        grid = np.arange(0, 4, 0.01)
+        best = grid[int(np.argmax([((distance[train] < t) == same[train]).mean() for t in grid]))]
+        accuracy.append(((distance[test] < best) == same[test]).mean())
+    return accuracy
+
+
+@pytest.mark.parametrize("name", ["magface", "insightface", "facexzoo"])
+def test_upstream_protocols_agree_with_loops(pairs, name):
+    side1, side2, same = pairs
+    if (
+        name == "insightface"
+    ):  # 2 - 2 cos and the sum of squares differ in the last bit, which decides a tie with the grid
+        side1, side2 = side1 + 1e-3, side2 - 1e-3
+    protocol = PROTOCOLS[name]
+    judged = cross_validate(side1, side2, same, fold_numbers(203), protocol, protocol.subtract_mean)
+    assert judged.accuracy == pytest.approx(upstream(name, side1, side2, same))
+    assert judged.right.mean() == pytest.approx(np.average(judged.accuracy, weights=[21] * 3 + [20] * 7))
+
+
+@pytest.mark.parametrize("subtract_mean", [False, True])
+def test_the_cosine_protocol_takes_the_best_of_all_thresholds(pairs, subtract_mean):
+    side1, side2, same = pairs
+    judged = cross_validate(side1, side2, same, fold_numbers(203), PROTOCOLS["cosine"], subtract_mean)
+    for fold, (train, test) in enumerate(KFold(10, shuffle=False).split(np.arange(203))):
+        mean = np.mean(np.concatenate([side1[train], side2[train]]), axis=0) if subtract_mean else 0
+        cosine = cosines(side1 - mean, side2 - mean)
+        every = [((cosine[train] > t) == same[train]).mean() for t in [-2, *np.unique(cosine[train])]]
+        threshold = judged.threshold[fold]
+        assert ((cosine[train] > threshold) == same[train]).mean() == pytest.approx(max(every))
+        assert ((cosine[test] > threshold) == same[test]).mean() == pytest.approx(judged.accuracy[fold])
+
+
+def test_folds_are_those_of_scikit_learn():
+    for count in (10, 17, 203, 6000):
+        expected = np.empty(count, int)
+        for fold, (_, test) in enumerate(KFold(10, shuffle=False).split(np.arange(count))):
+            expected[test] = fold
+        assert np.array_equal(fold_numbers(count), expected)
+
+
+@pytest.mark.parametrize("digits", [9, 2, 1], ids=["continuous", "tied", "much tied"])
+def test_curve_figures_agree_with_scikit_learn(digits):
+    rng = np.random.default_rng(6)
+    same = rng.random(20000) < 0.3
+    similarity = np.round(np.clip(rng.normal(np.where(same, 0.45, 0.05), 0.15), -1, 1), digits).astype(np.float32)
+    figures = Figures(similarity, same, 0.3).of_curve()
+    fmr, tar, _ = roc_curve(same, similarity, drop_intermediate=False)
+    assert figures["auc"] == pytest.approx(roc_auc_score(same, similarity))
+    after = int(np.argmax(fmr >= 1 - tar))
+    assert min(fmr[after - 1], 1 - tar[after]) - 1e-9 <= figures["eer"] <= max(fmr[after], 1 - tar[after - 1]) + 1e-9
+    flipped = [values[::-1] for values in roc_curve(same, similarity)[:2]]
+    for far in FAR_TARGETS:
+        if far * np.count_nonzero(~same) >= 1:
+            assert figures[f"tar_at_far_{far:g}"] == pytest.approx(tar[fmr <= far].max())
+            assert operating_point(*Ranking(similarity, same).roc(), far, 10**9)[1] == pytest.approx(
+                fmr[fmr <= far].max()
+            )
+        else:
+            assert figures[f"tar_at_far_{far:g}"] is None
+        nearest = int(np.argmin(np.abs(flipped[0] - far)))
+        assert nearest_operating_point(*Ranking(similarity, same).roc(), far) == pytest.approx(
+            (flipped[1][nearest], flipped[0][nearest])
+        )
+
+
+def test_models_are_called_by_the_end_of_their_path_that_tells_them_apart():
+    assert distinct_names(["a/x/best.pth", "a/y/best.pth", "z.pth"]) == ["x/best.pth", "y/best.pth", "z.pth"]
+    assert distinct_names(["a/x/best.pth"]) == ["best.pth"]
+
+
+@pytest.fixture
+def drawn_bin(tmp_path, faces):
+    """drawn.bin: 40 pairs of the drawn people, and the pairs JSON that names the same files."""
+    files = [[faces / f"person_{person:02d}" / f"{image}.png" for image in range(5)] for person in range(12)]
+    rng = np.random.default_rng(1)
+    listed = []
+    for k in range(40):
+        one, other = rng.choice(12, 2, replace=False)
+        i, j = rng.choice(5, 2, replace=False)
+        second = one if k % 2 else other
+        listed.append((files[one][i], files[second][j], k % 2, f"{one}", f"{second}"))
+    images = [path.read_bytes() for pair in listed for path in pair[:2]]
+    (tmp_path / "drawn.bin").write_bytes(pickle.dumps((images, [bool(pair[2]) for pair in listed]), 2))
+    content = [
+        {"image1": str(a), "image2": str(b), "label": y, "identity1": p, "identity2": q} for a, b, y, p, q in listed
+    ]
+    (tmp_path / "drawn.json").write_text(json.dumps(content))
+    return tmp_path / "drawn.bin"
+
+
+@pytest.fixture(scope="module")
+def other_checkpoint(tmp_path_factory):
+    torch.manual_seed(8)
+    path = tmp_path_factory.mktemp("weights") / "other.pth"
+    save_backbone(path, build_iresnet("iresnet_tiny").eval(), arch="iresnet_tiny", preprocessing=PRESETS["magface"])
+    return path
+
+
+def figures_of(tmp_path, folder="recognition"):
+    content = json.loads((tmp_path / folder / "results.json").read_text())
+    return {(row["model"], row["set"]): row for row in content["results"]}
+
+
+def test_one_table_over_checkpoints_and_sets(run_script, tmp_path, drawn_bin, tiny_checkpoint, other_checkpoint):
+    done = run_script(
+        "evaluate_recognition.py", "--checkpoint", tiny_checkpoint, other_checkpoint, "--set", "BIN=drawn.bin", "drawn.json",
+        "--resamples", "20", "--force_cpu",
+    )  # fmt: skip
+    found = figures_of(tmp_path)
+    assert set(found) == {(model, name) for model in ("tiny.pth", "other.pth") for name in ("BIN", "drawn")}
+    for model, checkpoint in (("tiny.pth", tiny_checkpoint), ("other.pth", other_checkpoint)):
+        of_bin, of_json = found[model, "BIN"], found[model, "drawn"]
+        assert {key: of_bin[key] for key in ("accuracy", "auc", "eer", "threshold")} == pytest.approx(
+            {key: of_json[key] for key in ("accuracy", "auc", "eer", "threshold")}
+        )
+        assert of_bin["intervals_95"] is None  # a .bin does not say who its people are
+        low, high = of_json["intervals_95"]["accuracy"]
+        assert low <= of_json["accuracy"] <= high
+        assert of_bin["auc"] == pytest.approx(auc_by_hand(checkpoint, tmp_path / "drawn.json"), abs=1e-6)
+    table = (tmp_path / "recognition" / "results.md").read_text()
+    assert table in done.stdout
+    assert "protocol cosine, no mean subtraction, flip none, 10 folds" in table
+    assert "insufficient data" in table  # 20 impostor pairs show no FAR of 0.01
+    assert cv2.imread(str(tmp_path / "recognition" / "roc.png")) is not None
+    assert json.loads((tmp_path / "recognition" / "manifest.json").read_text())["exit_code"] == 0
+
+
+def auc_by_hand(checkpoint, listed):
+    backbone = load_backbone(checkpoint)
+    pairs = read_pairs(listed)
+    vectors = {
+        image: backbone.model(torch.from_numpy(cv2.imread(image)).permute(2, 0, 1)[None] / 255).detach().numpy()[0]
+        for image in pairs.images()
+    }
+    sides = [np.stack([vectors[getattr(pair, side)] for pair in pairs.pairs]) for side in ("image1", "image2")]
+    return roc_auc_score(pairs.labels(), cosines(*sides))
+
+
+def test_flip_and_mean_change_the_figure_and_are_named(run_script, tmp_path, drawn_bin, tiny_checkpoint):
+    flags = ["--checkpoint", tiny_checkpoint, "--set", "drawn.bin", "--force_cpu", "--output_dir"]
+    run_script("evaluate_recognition.py", *flags, "plain")
+    run_script("evaluate_recognition.py", *flags, "flip", "--flip", "sum")
+    done = run_script("evaluate_recognition.py", *flags, "mean", "--subtract_mean")
+    assert "protocol cosine, mean of the other folds subtracted, flip none" in done.stdout
+    assert "flip sum" in (tmp_path / "flip" / "results.md").read_text()
+    plain, flip, mean = (figures_of(tmp_path, folder)["tiny.pth", "drawn"] for folder in ("plain", "flip", "mean"))
+    assert flip["auc"] != plain["auc"]
+    assert mean["threshold"] != plain["threshold"]
+    assert mean["auc"] == plain["auc"]  # of the plain cosine
+
+
+def test_the_flip_test_adds_or_joins_the_mirrored_embedding(tiny_checkpoint):
+    backbone = load_backbone(tiny_checkpoint)
+    faces = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
+    embed = {
+        flip: Embedder(backbone.model, backbone.preprocessing, torch.device("cpu"), flip)
+        for flip in ("none", "sum", "concat")
+    }
+    own, mirrored = embed["none"](faces), embed["none"](faces[:, :, ::-1].copy())
+    assert embed["sum"](faces) == pytest.approx(own + mirrored, abs=1e-5)
+    assert embed["concat"](faces) == pytest.approx(np.concatenate([own, mirrored], axis=1), abs=1e-5)
+
+
+def test_a_feature_store_stands_in_for_the_network_if_it_was_made_the_same_way(
+    run_script, tmp_path, drawn_bin, faces, features, tiny_checkpoint
+):
+    run_script("evaluate_recognition.py", "--features_list", features, "--set", "drawn.json")
+    stored = figures_of(tmp_path)["features.npy", "drawn"]
+    run_script("evaluate_recognition.py", "--checkpoint", tiny_checkpoint, "--set", "drawn.json", "--force_cpu")
+    assert stored["auc"] == pytest.approx(figures_of(tmp_path)["tiny.pth", "drawn"]["auc"])
+    done = run_script(
+        "evaluate_recognition.py", "--features_list", features, "--set", "drawn.json", "--flip", "sum", code=2
+    )
+    assert "made with --flip none, expected sum as in this run" in done.stderr
+    run_script("gen_features.py", "--inf_list", faces / "images.list", "--feat_list", "flipped.npy", "--resume", tiny_checkpoint, "--flip", "sum", "--force_cpu")  # fmt: skip
+    run_script("evaluate_recognition.py", "--features_list", "flipped.npy", "--set", "drawn.json", "--flip", "sum")
+
+
+def test_unreadable_images_are_counted_and_end_with_1(run_script, tmp_path, drawn_bin, tiny_checkpoint):
+    images, same = pickle.loads(drawn_bin.read_bytes())
+    images[5] = b"no image"
+    drawn_bin.write_bytes(pickle.dumps((images, same)))
+    flags = ["evaluate_recognition.py", "--checkpoint", tiny_checkpoint, "--set", "drawn.bin", "--force_cpu"]
+    done = run_script(*flags, code=1)
+    assert "drawn.bin#5: not an image that OpenCV can decode; its pairs are left out" in done.stderr
+    assert "1 pairs were left out because images could not be read" in done.stderr
+    assert "39 of 40" in (tmp_path / "recognition" / "results.md").read_text()
+    run_script(*flags, "--allow_failures")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--set", "drawn.bin"], "give --checkpoint to embed the images, or --features_list"),
+        (["--set", "drawn.bin", "--checkpoint", "a", "b", "--features_list", "c"], "2 checkpoints and 1 feature stores"),
+        (["--set", "drawn.bin", "--checkpoint", "a.pth", "a.pth"], "a.pth: given twice, expected a different file"),
+        (["--set", "A=drawn.bin", "A=x.bin", "--checkpoint", "a"], "two sets are called 'A'"),
+        (["--set", "drawn.bin", "--checkpoint", "a", "--protocol", "magface", "--subtract_mean"], "magface always subtracts it"),
+        (["--set", "drawn.bin", "--checkpoint", "a", "--protocol", "facexzoo", "--subtract_mean"], "facexzoo has no such step"),
+        (["--set", "drawn.bin", "--checkpoint", "a", "--folds", "1"], "expected at least 2"),
+        (["--set", "drawn.bin", "--checkpoint", "a", "--folds", "41"], "at least --folds 41 of them"),
+        (["--set", "absent.bin", "--checkpoint", "a"], "absent.bin: no such file"),
+        (["--set", "A=", "--checkpoint", "a"], "expected NAME=PATH"),
+        (["--set", "drawn.bin", "--checkpoint", "absent.pth"], "absent.pth: no such file"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_evaluated_is_refused_in_words(run_script, drawn_bin, flags, message):
+    assert message in run_script("evaluate_recognition.py", *flags, code=2).stderr

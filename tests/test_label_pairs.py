@@ -1,0 +1,612 @@
+"""label_pairs.py through its command line and over HTTP: who is asked what, and what becomes of the answers."""
+
+from __future__ import annotations
+
+import csv
+import http.client
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+from labeller_process import ROOT, Client, labeller, wait_until
+
+from magface_al.labelling.events import pair_id
+from magface_al.pairs import read_pairs
+
+
+@pytest.fixture
+def workplace(tmp_path, faces):
+    """A folder with pairs.json: 60 unanswered pairs of drawn people (the file keeps who they are) and further keys."""
+    images = sorted(str(path.relative_to(faces)) for path in faces.glob("person_*/*.png"))
+    shutil.copytree(faces, tmp_path / "faces")
+    rng = np.random.default_rng(1)
+    chosen = {tuple(sorted(rng.choice(len(images), 2, replace=False).tolist())) for _ in range(80)}
+    pairs = [{"image1": f"faces/{images[i]}", "image2": f"faces/{images[j]}", "label": None, "similarity": 0.25,
+              "identity1": images[i].split("/")[0], "identity2": images[j].split("/")[0], "holdout": k % 2 == 0, "mine": [k]}
+             for k, (i, j) in enumerate(sorted(chosen)[:60])]  # fmt: skip
+    (tmp_path / "pairs.json").write_text(json.dumps({"pairs": pairs, "strategy": "random"}))
+    return tmp_path
+
+
+def write_chain(folder, text, name="pairs.json"):
+    """'ab? bc=1' as a pairs file of images that need not exist."""
+    labels = {"?": None, "1": 1, "0": 0}
+    pairs = [
+        {"image1": f"{item[0]}.png", "image2": f"{item[1]}.png", "label": labels[item[-1]]} for item in text.split()
+    ]
+    (folder / name).write_text(json.dumps({"pairs": pairs}))
+
+
+def ids_by_images(server):
+    """'ab' -> pair id, for write_chain's files."""
+    return {"".join(p.key()).replace(".png", ""): pair_id(p) for p in read_pairs(server.folder / server.pairs).pairs}
+
+
+def test_an_answer_is_exported_with_everything_else_kept(workplace):
+    with labeller(workplace) as server:
+        ann = Client(server)
+        first, second = ann.questions(2)
+        ann.answer(first["pair"], "same", left="image2", opinion_shown=True)
+        ann.answer(second["pair"], "bad_image", bad="image1")
+        assert wait_until(lambda: any(p["label"] == 1 for p in server.exported())), "no export after a pause"
+        out, err, code = server.stop()
+    assert (code, err) == (0, "")
+    assert "wrote 60 pairs (1 same, 59 unanswered) to feedback.json" in out
+    assert "python finetune_on_feedback.py --checkpoint magface_epoch_00025.pth --feedback_file feedback.json" in out
+    content = json.loads((workplace / "feedback.json").read_text())
+    before = json.loads((workplace / "pairs.json").read_text())
+    assert content["strategy"] == "random"
+    answer = {"answer": "same", "annotator": "ann", "labeled_at": "2026-05-04T03:02:01.000+00:00", "seconds": 1.5}
+    assert content["pairs"][0] == {**before["pairs"][0], **answer, "label": 1, "left": "image2", "opinion_shown": True}
+    assert content["pairs"][1] == {
+        **before["pairs"][1],
+        **answer,
+        "label": None,
+        "answer": "bad_image",
+        "bad": "image1",
+    }
+    assert content["pairs"][2:] == before["pairs"][2:]
+    feedback = read_pairs(workplace / "feedback.json")
+    assert feedback.locate(feedback.pairs[0].image1).is_file()
+
+
+def test_images_are_found_from_another_folder(workplace, run_script):
+    (workplace / "elsewhere").mkdir()
+    run_script("label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "elsewhere/f.json", "--export_only")
+    feedback = read_pairs(workplace / "elsewhere" / "f.json")
+    assert feedback.locate(feedback.pairs[0].image1).is_file()
+
+
+def test_kill_9_at_any_time_loses_no_confirmed_answer_and_a_restart_goes_on(workplace):
+    with labeller(workplace) as server:
+        confirmed = {}
+        for round_number in range(4):
+            ann = Client(server)
+            assert not {q["pair"] for q in ann.questions(50)} & set(confirmed)
+
+            def answer_until_it_dies(ann=ann):
+                try:
+                    for question in ann.questions(50):
+                        event = ann.answer(question["pair"], "different")
+                        confirmed[event["pair_id"]] = event
+                except (OSError, http.client.HTTPException):
+                    return
+
+            worker = threading.Thread(target=answer_until_it_dies)
+            worker.start()
+            time.sleep(0.04 + 0.03 * round_number)
+            server.kill()
+            worker.join()
+            server.start()
+        assert confirmed
+        stands = Client(server).call("progress")
+        assert stands["answers"] >= len(confirmed)  # one may have been saved although its confirmation was cut off
+        server.stop()
+        labels = [p["label"] for p in server.exported()]
+    assert labels.count(0) == stands["answers"]
+
+
+def test_the_address_stays_the_same_over_a_restart(workplace):
+    with labeller(workplace) as server:
+        ann, before = Client(server), server.address
+        server.kill()
+        server.start()
+        assert server.address == before
+        ann.connection.close()
+        assert ann.call("progress")["pairs"] == 60  # the open page goes on with its cookie
+
+
+def test_the_feedback_file_is_whole_whenever_it_is_read(workplace):
+    with labeller(workplace) as server:
+        ann = Client(server)
+        stop = threading.Event()
+        lengths = []
+
+        def read():
+            while not stop.is_set():
+                lengths.append(len(server.exported()))
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        for question in ann.questions(20):
+            ann.answer(question["pair"], "same")
+            ann.call("export")
+        stop.set()
+        reader.join()
+    assert set(lengths) == {60}
+    assert not list(workplace.glob("*.part"))
+
+
+def test_sending_an_event_again_changes_nothing(workplace):
+    with labeller(workplace) as server:
+        ann = Client(server)
+        question = ann.questions(1)[0]
+        event = ann.answer(question["pair"], "same")
+        for _ in range(3):
+            assert ann.call("events", events=[event, event])["saved"] == [event["event_id"]] * 2
+        assert ann.call("progress")["answers"] == 1
+        ann.undo(event)
+        ann.call("events", events=[event])  # a late retry of an answer that was undone
+        assert ann.call("progress")["answers"] == 0
+
+
+def test_undo_goes_any_number_of_steps_back(workplace):
+    with labeller(workplace) as server:
+        ann = Client(server)
+        for question in ann.questions(50):
+            ann.answer(question["pair"], "same")
+        while history := ann.call("history")["answers"]:
+            for step in history:
+                ann.undo({"event_id": step["event_id"], "pair_id": step["question"]["pair"]})
+        assert ann.call("progress")["answers"] == 0
+        assert len(ann.questions(50)) == 50
+
+
+def test_bad_events_are_refused_one_by_one(workplace):
+    with labeller(workplace) as server:
+        ann = Client(server)
+        good = ann.event(ann.questions(1)[0]["pair"], "same")
+        result = ann.call("events", events=[ann.event("f" * 16, "same"), good, {"event_id": 3, "answer": "same"}, "x"])
+        assert result["saved"] == [good["event_id"]]
+        reasons = [entry["reason"] for entry in result["refused"]]
+        assert reasons[0] == "this pair is not in the pairs file"
+        assert "event_id is '3'" in reasons[1]
+        assert reasons[2] == "an event is not an object"
+
+
+def test_the_page_gets_no_names_and_both_orders(workplace):
+    with labeller(workplace) as server:
+        ann = Client(server)
+        questions = ann.questions(50)
+        assert "person" not in json.dumps(questions)
+        left = {question["pair"]: question["left"] for question in questions}
+        count = Counter(side["side"] for side in left.values())
+        assert min(count["image1"], count["image2"]) > 10
+        assert {question["pair"]: question["left"] for question in ann.questions(50)} == left
+        ann.call("release", pairs=list(left))
+        others = {question["pair"]: question["left"] for question in Client(server, "bob").questions(50)}
+        assert sum(others[pair] != left[pair] for pair in others) > 10
+
+
+def test_no_pair_is_given_to_two_people(workplace):
+    with labeller(workplace) as server:
+        given = defaultdict(set)
+        people = [Client(server, name) for name in ("ann", "bob", "cid")]
+        while fresh := [(who, q["pair"]) for who in people for q in who.questions(5)]:
+            for who, pair in fresh:
+                given[pair].add(who.annotator)
+                who.answer(pair, "same")
+        assert len(given) == 60
+        assert {len(who) for who in given.values()} == {1}
+
+
+def test_who_finds_nothing_to_do_is_given_half_of_anothers_queue(workplace):
+    with labeller(workplace) as server:
+        ann, bob = Client(server, "ann"), Client(server, "bob")
+        held = [q["pair"] for q in ann.questions(50)]
+        held += [q["pair"] for q in ann.questions(50, holding=held)]
+        assert len(held) == 60
+        assert bob.questions(10) == []
+        result = ann.call("next", count=10, holding=held)
+        assert (result["pairs"], result["dropped"]) == ([], held[30:])
+        assert {q["pair"] for q in bob.questions(50)} == set(held[30:])
+
+
+def test_leases_outlast_a_restart_and_end_when_the_page_closes(workplace):
+    with labeller(workplace) as server:
+        ann, bob = Client(server, "ann"), Client(server, "bob")
+        held = {q["pair"] for q in ann.questions(20)}
+        server.kill()
+        server.start()
+        bob = Client(server, "bob")
+        taken = []
+        while more := bob.questions(50, holding=taken):
+            taken += [q["pair"] for q in more]
+        assert len(taken) == 40
+        assert not held & set(taken)
+        ann = Client(server, "ann")
+        ann.call("release", pairs=sorted(held))
+        assert bob.questions(50, holding=taken) == []  # ann released from another window than the one that holds them
+
+
+def test_the_window_that_closes_gives_its_pairs_back(workplace):
+    with labeller(workplace) as server:
+        ann, bob = Client(server, "ann"), Client(server, "bob")
+        held = [q["pair"] for q in ann.questions(50)]
+        ann.call("release", pairs=held)
+        assert len(bob.questions(50)) == 50
+
+
+@pytest.mark.parametrize("overlap", [2, 3])
+def test_overlap_asks_exactly_that_many_people(workplace, overlap):
+    with labeller(workplace, "--overlap", overlap) as server:
+        given = Counter()
+        people = [Client(server, f"person {k}") for k in range(4)]
+        while fresh := [(who, q["pair"]) for who in people for q in who.questions(7)]:
+            for who, pair in fresh:
+                given[pair] += 1
+                who.answer(pair, "different")
+        assert set(given.values()) == {overlap}
+        assert len(given) == 60
+        report = people[0].call("report")["agreement"]
+        assert sum(row["pairs"] for row in report) == 60 * overlap * (overlap - 1) / 2
+        server.stop()
+        assert {len(pair["answers"]) for pair in server.exported()} == {overlap}
+
+
+def test_unsure_and_bad_images_are_asked_of_a_second_person_and_stay_out(workplace):
+    with labeller(workplace) as server:
+        ann, bob, cid = (Client(server, name) for name in ("ann", "bob", "cid"))
+        first, second, third = (q["pair"] for q in ann.questions(3))
+        ann.answer(first, "unsure")
+        ann.answer(second, "bad_image", bad="both")
+        ann.answer(third, "same")
+        assert not {first, second, third} & {q["pair"] for q in ann.questions(50)}
+        asked = [q["pair"] for q in bob.questions(3)]
+        assert {first, second} <= set(asked)
+        assert third not in asked
+        bob.answer(first, "different")
+        bob.answer(second, "unsure")
+        assert not {first, second} & {q["pair"] for q in cid.questions(50)}
+        server.stop()
+        labels = {pair["mine"][0]: pair["label"] for pair in server.exported()}
+        assert (labels[0], labels[1], labels[2], labels[3]) == (0, None, 1, None)
+        assert server.exported()[0]["answers"][0]["answer"] == "unsure"
+
+
+def test_skipped_pairs_come_again_when_asked_for(workplace):
+    with labeller(workplace) as server:
+        ann, bob = Client(server, "ann"), Client(server, "bob")
+        pair = ann.questions(1)[0]["pair"]
+        ann.answer(pair, "skip")
+        assert pair not in {q["pair"] for q in ann.questions(50)}
+        assert ann.call("progress")["skipped"] == 1
+        assert [q["pair"] for q in ann.questions(10, skipped=True)] == [pair]
+        ann.call("release", pairs=[pair])
+        assert bob.questions(1)[0]["pair"] == pair
+
+
+def test_gold_pairs_measure_each_annotator_and_are_not_exported(workplace):
+    content = json.loads((workplace / "pairs.json").read_text())
+    gold, content["pairs"] = content["pairs"][:10], content["pairs"][10:]
+    (workplace / "gold.json").write_text(json.dumps([{**pair, "label": k % 2} for k, pair in enumerate(gold)]))
+    (workplace / "pairs.json").write_text(json.dumps(content))
+    with labeller(workplace, "--gold", "gold.json", "--gold_share", 0.3, "--overlap", 2) as server:
+        for name, answer in (("ann", "same"), ("bob", "unsure")):
+            who, asked = Client(server, name), []
+            while fresh := who.questions(9):
+                asked += [q["pair"] for q in fresh]
+                for question in fresh:
+                    who.answer(question["pair"], answer)
+            assert len(asked) == len(set(asked)) == 60
+        ann, bob = Client(server).call("report")["annotators"]
+        assert ann["gold"] == {"asked": 10, "right": 5, "wrong": 5, "undecided": 0, "accuracy": 0.5}
+        assert bob["gold"]["undecided"] == 10
+        server.stop()
+        assert len(server.exported()) == 50
+
+
+def test_contradictions_are_found_and_resolved_by_a_ruling(tmp_path):
+    write_chain(tmp_path, "ab? bc? ac? xy?")
+    with labeller(tmp_path) as server:
+        ann, pair = Client(server), ids_by_images(server)
+        for name, answer in (("ab", "same"), ("bc", "same"), ("ac", "different")):
+            ann.answer(pair[name], answer)
+        assert ann.call("progress")["contradictions"] == 1
+        (found,) = ann.call("contradictions")["contradictions"]
+        assert found["different"]["pair"] == pair["ac"]
+        assert [row["pair"] for row in found["chain"]] == [pair["ab"], pair["bc"]]
+        assert len(found["faces"]) == 3
+        assert ann.call("review", show="contradiction")["total"] == 3
+        ruling = ann.event(pair["bc"], "different", kind="ruling", mode="review")
+        ann.call("events", events=[ruling])
+        assert ann.call("progress")["contradictions"] == 0
+        row = next(row for row in ann.call("review")["rows"] if row["pair"] == pair["bc"])
+        assert (row["answer"], row["ruling"]["event_id"], row["votes"][0]["answer"]) == (
+            "different",
+            ruling["event_id"],
+            "same",
+        )
+        ann.undo(ruling)
+        assert ann.call("progress")["contradictions"] == 1
+        ann.call("events", events=[ann.event(pair["bc"], "different", kind="ruling")])
+        server.stop()
+        answers = server.exported()[1]
+    assert (answers["label"], answers["answers"][-1]["ruling"]) == (0, True)
+
+
+def test_infer_fills_in_what_follows_instead_of_asking(tmp_path):
+    write_chain(tmp_path, "ab? bc? ac? cd? bd? xy?")
+    with labeller(tmp_path, "--infer") as server:
+        ann, pair = Client(server), ids_by_images(server)
+        event = ann.answer(pair["ab"], "same")
+        ann.answer(pair["bc"], "same")
+        ann.answer(pair["cd"], "different")
+        assert [q["pair"] for q in ann.questions(10)] == [pair["xy"]]
+        assert ann.call("review", show="inferred")["total"] == 2
+        ann.call("export")
+        inferred = [(p["image1"][0] + p["image2"][0], p["label"]) for p in server.exported() if p.get("inferred")]
+        assert inferred == [("ac", 1), ("bd", 0)]
+        ann.undo(event)
+        server.stop()
+        assert [p["image1"][0] + p["image2"][0] for p in server.exported() if p.get("inferred")] == ["bd"]
+    with labeller(tmp_path) as server:  # without the flag nothing is filled in
+        server.stop()
+        assert not [p for p in server.exported() if p.get("inferred")]
+
+
+def test_the_grid_puts_one_face_against_those_that_its_pairs_name(tmp_path):
+    write_chain(tmp_path, "ab? pq? ac? da? ae? af? ag? ah? ai? aj? bc?")
+    with labeller(tmp_path) as server:
+        ann, bob, pair = Client(server), Client(server, "bob"), ids_by_images(server)
+        grid = ann.call("grid", holding=[])["grid"]
+        pairs = [candidate["pair"] for candidate in grid["candidates"]]
+        assert pairs == [pair[name] for name in ("ab", "ac", "ad", "ae", "af", "ag", "ah", "ai")]
+        assert len({c["image"] for c in grid["candidates"]} | {grid["anchor"]}) == 9
+        assert not set(pairs) & {c["pair"] for c in bob.call("grid", holding=[])["grid"]["candidates"]}
+        assert pair["ab"] not in {c["pair"] for c in ann.call("grid", holding=pairs)["grid"]["candidates"]}
+        events = [ann.event(key, "same" if k < 2 else "different", mode="grid") for k, key in enumerate(pairs)]
+        ann.call("events", events=events)
+        server.stop()
+        assert Counter(p["label"] for p in server.exported()) == {None: 3, 1: 2, 0: 6}
+
+
+def test_review_filters_and_searches(workplace):
+    with labeller(workplace, "--overlap", 2) as server:
+        ann, bob = Client(server, "ann"), Client(server, "bob")
+        pairs = [q["pair"] for q in ann.questions(5)]
+        for pair, mine, theirs in zip(pairs, ("same", "same", "different", "unsure", "same"), ("same", "different", "different", "same", "same"), strict=True):  # fmt: skip
+            ann.answer(pair, mine)
+            bob.answer(pair, theirs, seconds=0.01 if mine == "unsure" else 2.0)
+
+        def total(**wanted):
+            return ann.call("review", **wanted)["total"]
+
+        assert (total(), total(show="same"), total(show="different"), total(show="disagreement")) == (5, 3, 1, 2)
+        assert (total(show="hasty"), total(by="bob"), total(by="nobody")) == (1, 5, 0)
+        name = ann.call("review")["rows"][0]["names"][0]
+        assert 0 < total(search=name.upper()) < 5
+        assert len(ann.call("review", count=2, offset=4)["rows"]) == 1
+        (row,) = ann.call("report")["agreement"]
+        assert (row["pairs"], row["agreed"]) == (5, 3)
+
+
+def test_pairs_added_to_the_file_are_asked_and_earlier_answers_stay(workplace):
+    content = json.loads((workplace / "pairs.json").read_text())
+    (workplace / "first.json").write_text(json.dumps({"pairs": content["pairs"][:20]}))
+    (workplace / "second.json").write_text(json.dumps({"pairs": [
+        {**p, "image1": p["image2"], "image2": p["image1"]} for p in content["pairs"][10:]]}))  # fmt: skip
+    with labeller(workplace, pairs="first.json") as server:
+        ann = Client(server)
+        for question in ann.questions(15):
+            ann.answer(question["pair"], "same")
+        server.stop()
+    with labeller(workplace, pairs="second.json") as server:
+        assert Client(server).call("progress")["settled"] == 5
+        server.stop()
+        exported = server.exported()
+    assert len(exported) == 60  # 50 of the second file, then 10 answered ones that only the first had
+    assert [p["label"] for p in exported] == [1] * 5 + [None] * 45 + [1] * 10
+
+
+def test_labels_in_the_pairs_file_are_kept_and_asked_only_with_relabel(tmp_path, run_script):
+    write_chain(tmp_path, "ab=1 bc=0")
+    flags = ["label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "feedback.json", "--port", 0]
+    done = run_script(*flags, code=2)
+    assert "pairs.json: all its pairs have labels; --relabel asks about them all the same" in done.stderr
+    with labeller(tmp_path, "--relabel") as server:
+        ann = Client(server)
+        ann.answer(ann.questions(1)[0]["pair"], "different")
+        server.stop()
+        first, second = server.exported()
+    assert (first["label"], first["previous_label"], second["label"]) == (0, 1, 0)
+    assert "previous_label" not in second
+
+
+def test_a_corrupt_database_is_kept_aside_and_the_export_taken_up(workplace):
+    with labeller(workplace) as server:
+        ann = Client(server)
+        for question in ann.questions(8):
+            ann.answer(question["pair"], "same")
+        server.stop()
+    database = workplace / "feedback.sqlite"
+    damaged = b"not a database at all" * 300
+    database.write_bytes(damaged)
+    with labeller(workplace) as server:
+        assert Client(server).call("progress")["answers"] == 8
+        _, err, _ = server.stop()
+        assert sum(p["label"] == 1 for p in server.exported()) == 8
+    (aside,) = workplace.glob("feedback.sqlite.corrupt-*")
+    assert aside.read_bytes() == damaged
+    assert f"feedback.sqlite is corrupt and was moved to {aside.name}" in err
+
+
+def test_damage_inside_the_database_is_noticed(workplace):
+    with labeller(workplace) as server:
+        server.stop()
+    database = workplace / "feedback.sqlite"
+    content = bytearray(database.read_bytes())
+    content[4096 + 20 : 8192] = b"\xa5" * (4096 - 20)
+    database.write_bytes(content)
+    with labeller(workplace) as server:
+        server.stop()
+    assert len(list(workplace.glob("feedback.sqlite.corrupt-*"))) == 1
+
+
+def test_one_labeller_at_a_time(workplace, run_script):
+    flags = ["label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "feedback.json", "--port", 0]
+    with labeller(workplace):
+        done = run_script(*flags, code=2)
+    assert "feedback.sqlite: in use by another label_pairs.py" in done.stderr
+
+
+def test_the_port_in_use_is_named(workplace, run_script):
+    with labeller(workplace) as server:
+        flags = ["--pairs_file", "pairs.json", "--feedback_file", "other.json", "--port", server.port]
+        done = run_script("label_pairs.py", *flags, code=2)
+    assert f"127.0.0.1:{server.port}: Address already in use; choose another --port" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(workplace, run_script):
+    folder = workplace / "readonly"
+    folder.mkdir(mode=0o500)
+    if os.access(folder, os.W_OK):  # root writes everywhere but in /proc
+        folder = "/proc"
+    done = run_script("label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", f"{folder}/f.json", code=2)
+    assert f"{folder}/f.sqlite: cannot be written" in done.stderr
+    assert "choose a --feedback_file in a folder of your own" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "pairs.json: line 1: not JSON"),
+        ("[]", "pairs.json: the list of pairs is empty"),
+        ([{"image1": "a", "image4": "b", "label": None}], 'pairs.json: pair 0: key "image2" is missing'),
+    ],
+)
+def test_malformed_pairs_files_are_refused(write_pairs_file, run_script, tmp_path, content, message):
+    write_pairs_file(content)
+    done = run_script("label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "f.json", code=2)
+    assert message in done.stderr
+    assert not (tmp_path / "f.sqlite").exists()
+
+
+def test_pairs_and_feedback_must_be_two_files(workplace, run_script):
+    done = run_script("label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "./pairs.json", code=2)
+    assert "pairs.json: is also the --pairs_file" in done.stderr
+
+
+def test_without_the_extra_the_message_says_what_to_install(workplace, run_script):
+    (workplace / "starlette.py").write_text("raise ImportError('no', name='starlette')")
+    environment = {**os.environ, "PYTHONPATH": str(workplace)}
+    flags = ["label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "f.json"]
+    done = run_script(*flags, code=2, env=environment)
+    assert "the web page needs the package starlette: python -m pip install starlette uvicorn" in done.stderr
+    run_script(*flags, "--export_only", env=environment)  # which needs no server
+
+
+def test_import_from_label_studio_and_export_without_a_server(workplace, run_script):
+    pairs = json.loads((workplace / "pairs.json").read_text())["pairs"]
+    tasks = [{"data": {"image1": p["image1"], "image2": p["image2"]}, "annotations": [
+        {"completed_by": {"email": "a@b.c"}, "created_at": "2026-01-02T03:04:05Z", "lead_time": 2,
+         "result": [{"value": {"choices": ["Same"]}}]}]} for p in pairs[:7]]  # fmt: skip
+    (workplace / "ls.json").write_text(json.dumps([*tasks, {"data": {}, "annotations": []}]))
+    flags = [
+        "--pairs_file",
+        "pairs.json",
+        "--feedback_file",
+        "f.json",
+        "--export_only",
+        "--import_label_studio",
+        "ls.json",
+    ]
+    for _ in range(2):  # twice changes nothing
+        done = run_script("label_pairs.py", *flags, "--csv_file", "out.csv")
+        assert "read 7 answers from ls.json" in done.stdout
+        assert "1 tasks name no pair of pairs.json" in done.stderr
+        assert "wrote 60 pairs (7 same, 53 unanswered) to f.json" in done.stdout
+    rows = list(csv.DictReader((workplace / "out.csv").read_text().splitlines()))
+    assert [row["annotator"] for row in rows[:8]] == ["a@b.c"] * 7 + [""]
+    assert json.loads((workplace / "f.manifest.json").read_text())["labelled"] == 7
+
+
+@pytest.mark.slow
+def test_the_demo_opens_the_labeller_on_drawn_people_and_goes_on_where_it_ended(tmp_path):
+    command = [ROOT / "tools" / "demo_label.py", "--output_dir", "demo", "--people", 6, "--pairs", 12, "--no_browser"]
+    with labeller(tmp_path, command=command, feedback="demo/answers.json") as server:
+        ann = Client(server)
+        question = ann.questions(1)[0]
+        assert ann.request("GET", f"/image/{question['left']['image']}").getheader("content-type") == "image/png"
+        ann.answer(question["pair"], "same")
+        server.stop()
+        assert [pair["label"] for pair in server.exported()].count(1) == 1
+        server.start()
+        assert "create_test_feedback.py" not in server.output
+        assert Client(server).call("progress")["settled"] == 1
+        out, err, code = server.stop()
+    assert (code, "finetune_on_feedback.py" in out) == (0, True)
+
+
+def test_without_a_screen_the_address_is_left_to_the_user(workplace, monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with labeller(workplace, "--open_browser") as server:
+        assert "no browser was found here; open the address yourself" in server.stop()[1]
+
+
+def test_sigterm_exports_and_ends_well(workplace):
+    with labeller(workplace) as server:
+        ann = Client(server)
+        ann.answer(ann.questions(1)[0]["pair"], "same")
+        out, _, code = server.stop(signal.SIGTERM)
+    assert code == 0
+    assert "(1 same, 59 unanswered)" in out
+
+
+def test_twenty_people_at_once_lose_and_double_nothing(workplace, capsys):
+    images = [f"faces/{path.parent.name}/{path.name}" for path in sorted((workplace / "faces").glob("*/*.png"))]
+    many = [(a, b) for k, a in enumerate(images) for b in images[:k]][:1200]
+    (workplace / "pairs.json").write_text(json.dumps([{"image1": a, "image2": b, "label": None} for a, b in many]))
+    sent, took, failures = [], [], []
+
+    def work(number, server):
+        try:
+            who, done, holding = Client(server, f"person {number}"), 0, []
+            while done < 50:
+                if not holding:
+                    holding = [q["pair"] for q in who.questions(min(8, 50 - done))]
+                event = who.event(holding.pop(0), "same" if done % 2 else "different")
+                start = time.perf_counter()
+                result = who.call("events", events=[event])
+                took.append(time.perf_counter() - start)
+                assert result["saved"] == [event["event_id"]]
+                sent.append(event)
+                done += 1
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    with labeller(workplace) as server:
+        threads = [threading.Thread(target=work, args=(number, server)) for number in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not failures
+        server.stop()
+        exported = {
+            (p["annotator"], p["label"], p["image1"], p["image2"]) for p in server.exported() if p["label"] is not None
+        }
+    assert len(sent) == len({event["pair_id"] for event in sent}) == len(exported) == 1000
+    assert Counter(name for name, *_ in exported) == {f"person {k}": 50 for k in range(20)}
+    with capsys.disabled():
+        print(
+            f"\n1000 answers of 20 people at once: p50 {1000 * np.quantile(took, 0.5):.1f} ms, p95 {1000 * np.quantile(took, 0.95):.1f} ms"
+        )
