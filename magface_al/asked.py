@@ -16,6 +16,7 @@ from magface_al.pairs import DIFFERENT, SAME, Pair, PairFile
 from magface_al.scoring import rows_of
 
 OPEN = -1  # asked, but nobody could or would say
+UNABLE = ("unsure", "bad_image")  # answers of people who looked and could not tell
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Asked:
     def holdout(self) -> np.ndarray:
         """bool [K]: of a random slice, which is kept out of training."""
         return np.array([entry.is_holdout() for entry in self.entries], dtype=bool)
+
+    def unable(self) -> np.ndarray:
+        """bool [K]: somebody looked and could not tell."""
+        return np.array([entry.extra.get("answer") in UNABLE for entry in self.entries], dtype=bool)
 
 
 def find_asked(files: Sequence[PairFile], store: FeatureStore) -> tuple[Asked, int]:

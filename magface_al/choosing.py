@@ -89,9 +89,9 @@ def _pool(
     pool = candidates(unit, magnitude, scanned, identity, more)
     keep = ~known.covers(pool.pairs)
     if len(asked.pairs) and wishes.strategy != "random":
-        said = np.array([entry.extra.get("answer") == "unsure" for entry in asked.entries])
-        told = said | (asked.label != OPEN)
-        keep &= pool.magnitude > unrecognisable_below(magnitude[asked.pairs[told]].min(axis=1), said[told])
+        unable = asked.unable()
+        seen = unable | (asked.label != OPEN)
+        keep &= pool.magnitude > unrecognisable_below(magnitude[asked.pairs[seen]].min(axis=1), unable[seen])
     return pool.where(keep)
 
 

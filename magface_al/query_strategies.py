@@ -169,12 +169,12 @@ def _parts(strategy: str, c: Candidates, count: int) -> Mapping[str, int]:
     return dict(zip(shares, np.diff(ends).tolist(), strict=True))
 
 
-def unrecognisable_below(magnitude: np.ndarray, unsure: np.ndarray, least: int = 10) -> float:
-    """The magnitude below which people said "unsure" to more than half of the pairs; 0 if there is none.
+def unrecognisable_below(magnitude: np.ndarray, unable: np.ndarray, least: int = 10) -> float:
+    """The magnitude below which people could not tell more than half of the pairs; 0 if there is none.
 
-    magnitude float [K] of each asked pair's poorer image, unsure bool [K]; `least` answers are needed to say so.
+    magnitude float [K] of each asked pair's poorer image, unable bool [K]; `least` answers are needed to say so.
     """
     order = np.argsort(magnitude, kind="stable")
-    rate = np.cumsum(unsure[order]) / (1 + np.arange(len(order)))
+    rate = np.cumsum(unable[order]) / (1 + np.arange(len(order)))
     too_often = np.flatnonzero(rate[least - 1 :] > 0.5)
     return float(magnitude[order[too_often[-1] + least - 1]]) if len(too_often) else 0.0

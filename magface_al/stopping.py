@@ -34,7 +34,7 @@ def advice(asked: Asked, similarity: np.ndarray, threshold: float) -> list[str]:
 
 
 def _surprises(asked: Asked, threshold: float) -> tuple[bool, list[str]]:
-    """Whether the last batch's chosen questions, the hardest that could be found, were nearly all foreseen by the model."""
+    """Whether the model foresaw nearly all answers of the last batch that were chosen as hard, and the sentence that says so."""
     last = ~asked.holdout() & (asked.label != OPEN)
     last &= asked.batch == asked.batch[last].max() if last.any() else False
     then = _similarity_when_asked(asked)
@@ -52,10 +52,10 @@ def _surprises(asked: Asked, threshold: float) -> tuple[bool, list[str]]:
 
 
 def _unsure(asked: Asked) -> float:
-    """The share of "unsure" among the answers of the last batch; 0 while they are few."""
-    said = np.array([entry.extra.get("answer") == "unsure" for entry in asked.entries])
-    answered = (said | (asked.label != OPEN)) & (asked.batch == asked.batch.max())
-    return float(said[answered].mean()) if np.count_nonzero(answered) >= LEAST else 0.0
+    """The share of the last batch's answers that could not tell; 0 while they are few."""
+    unable = asked.unable()
+    answered = (unable | (asked.label != OPEN)) & (asked.batch == asked.batch.max())
+    return float(unable[answered].mean()) if np.count_nonzero(answered) >= LEAST else 0.0
 
 
 def _changes(asked: Asked, similarity: np.ndarray, threshold: float) -> list[str]:
