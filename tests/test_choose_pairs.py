@@ -59,9 +59,9 @@ def test_the_seed_alone_decides(choose):
     assert a == b != c
 
 
-@pytest.mark.parametrize("strategy", ["uncertainty", "hardest", "diverse", "quality", "random"])
+@pytest.mark.parametrize("strategy", ["mix", "random"])
 def test_rounds_ask_nothing_twice_and_nothing_implied(choose, run_script, tmp_path, strategy):
-    """Until nothing is left: every pair of the twelve people's sixty images is then asked, unsure or implied."""
+    """The answers come back with their images swapped."""
     flags = ["--budget", 250, "--strategy", strategy, "--max_per_image", 0]
     _, first = choose("ask_1.json", *flags)
     swapped = [{**pair.to_dict(), "image1": pair.image2, "image2": pair.image1} for pair in first.pairs]
@@ -148,7 +148,7 @@ def test_an_oracle_errs_as_often_as_told(run_script, tmp_path):
 
 
 def test_memory_holds_no_matrix_of_all_pairs(tmp_path):
-    """20,000 images: the matrix of all similarities would be 1.6 GB; the pass may add 400 MB to what importing took."""
+    """12,000 images, of which the matrix of all similarities would be 576 MB. What is held does not grow with them."""
     code = f"""
 import resource, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -157,10 +157,10 @@ from magface_al.asked import Asked
 from magface_al.choosing import Wishes, choose
 from magface_al.features import unit
 rng = np.random.default_rng(0)
-directions = unit(rng.normal(size=(20_000, 16)))
+directions = unit(rng.normal(size=(12_000, 16)))
 asked = Asked(np.empty((0, 2), np.int64), np.empty(0, np.int64), np.empty(0, np.int64), [])
-magnitude = rng.uniform(5, 30, 20_000)
-names = [str(k) for k in range(20_000)]
+magnitude = rng.uniform(5, 30, 12_000)
+names = [str(k) for k in range(12_000)]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 pairs = choose(directions, magnitude, names, asked, Wishes(budget=100), None, torch.device("cpu"), rng)
 print(len(pairs), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
@@ -168,4 +168,4 @@ print(len(pairs), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     count, grown = map(int, done.stdout.split())
     assert count == 100
-    assert grown < 700, f"{grown} MB"
+    assert grown < 450, f"{grown} MB"
