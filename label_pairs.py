@@ -198,6 +198,7 @@ def serve(args: argparse.Namespace, labeller: Labeller, secret: str, store_id: s
     except KeyboardInterrupt:  # the usual end
         print()
     finally:
+        listener.close()
         path, pairs = labeller.export()
     run.wrote(path, describe(pairs))
     run.suggest(next_command(args))

@@ -14,11 +14,12 @@ from magface_al.errors import UserError
 
 
 @contextmanager
-def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+def replacing(path: Path, mode: str = "w", *, durable: bool = False) -> Iterator[IO[Any]]:
     """Open `path` for writing so that it changes only when everything has been written.
 
     The text or bytes go to `<name>.part` beside it, which replaces `path` at the end of the block. If the block
-    raises (a full disk, Ctrl-C), the old file stays as it was and the part is removed.
+    raises (a full disk, Ctrl-C), the old file stays as it was and the part is removed. durable=True also waits for the
+    disk, without which a power cut soon afterwards could leave an empty file.
     """
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,8 +27,9 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     try:
         with part.open(mode, encoding=encoding) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut after the rename could leave an empty file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
     except BaseException:
         part.unlink(missing_ok=True)
         raise
@@ -36,7 +38,7 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON with two spaces of indent; NaN and infinity are refused, because JSON has neither."""
-    with replacing(path) as file:
+    with replacing(path, durable=True) as file:
         json.dump(content, file, indent=2, allow_nan=False, ensure_ascii=False)
         file.write("\n")
 

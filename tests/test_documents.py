@@ -24,7 +24,8 @@ from magface_al.synthetic import draw_people
 
 ROOT = Path(__file__).resolve().parents[1]
 # make test is what runs this; make demo is tools/demo.py (below); benchmarks print tables (below, at a smaller size).
-ELSEWHERE = ("make ", "conda ", "python benchmarks/")
+# The labeller serves until Ctrl-C: test_label_pairs.py and test_label_browser.py run it.
+ELSEWHERE = ("make ", "conda ", "python benchmarks/", "python label_pairs.py --pairs_file")
 
 
 def commands(document):

@@ -122,7 +122,7 @@ def all_saved(page):
 def picture(page, name, **options):
     if SCREENSHOTS:
         page.wait_for_timeout(300)
-        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", **options)
+        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.jpg", type="jpeg", quality=80, **options)
 
 
 def test_a_session_by_keyboard_and_what_it_is_worth(open_page, run_script, tmp_path):
@@ -131,11 +131,11 @@ def test_a_session_by_keyboard_and_what_it_is_worth(open_page, run_script, tmp_p
                    "--images_per_identity", 5, "--num_pairs", pairs, "--seed", seed, "--output_dir", name)  # fmt: skip
 
     model = ROOT / "assets" / "demo_magface.pth"
-    make("learn", 101, 120, 600)
-    make("held_out", 102, 80, 800)
+    make("learn", 101, 100, 400)
+    make("held_out", 102, 60, 600)
     run_script("gen_features.py", "--inf_list", "learn/images.list", "--feat_list", "learn.npy", "--resume", model)
     run_script("build_hard_pairs.py", "--features_list", "learn.npy", "--output_file", "hard.json", "--strategy", "sampled",
-               "--candidate_mult", 2, "--pos_target", 250, "--neg_target", 250)  # fmt: skip
+               "--candidate_mult", 2, "--pos_target", 180, "--neg_target", 180)  # fmt: skip
     truth = unlabelled(tmp_path / "hard.json", tmp_path / "pairs.json")
 
     with labeller(tmp_path, "--annotator", "ann", "--checkpoint", model) as server:
@@ -163,15 +163,15 @@ def test_a_session_by_keyboard_and_what_it_is_worth(open_page, run_script, tmp_p
         command = page.inner_text("#command")
         page.click("text=Review")
         page.wait_for_selector("#cards li")
-        assert page.inner_text("#count") == "500 shown"
+        assert page.inner_text("#count") == "360 shown"
         page.click("#export")
         page.wait_for_selector("#message:not([hidden])")
-        assert "Wrote 500 labels of 500 pairs to feedback.json and feedback.csv" in page.inner_text("#message")
+        assert "Wrote 360 labels of 360 pairs to feedback.json and feedback.csv" in page.inner_text("#message")
         server.stop()
 
     assert {pair_id(pair): pair.label for pair in read_pairs(tmp_path / "feedback.json").pairs} == truth
     assert command.startswith("python finetune_on_feedback.py --checkpoint ")
-    flags = command.split()[2:] + ["--epochs", "8", "--batch_size", "32", "--lr", "0.0005"]
+    flags = command.split()[2:] + ["--epochs", "6", "--batch_size", "32", "--lr", "0.0005"]
     run_script("finetune_on_feedback.py", *flags)
     run_script("evaluate_finetuned_model.py", "--checkpoint", model, "--finetuned", "checkpoints_feedback/magface_feedback_best.pth",
                "--feedback_file", "held_out/feedback_pairs_test.json", "--output_dir", "evaluation")  # fmt: skip

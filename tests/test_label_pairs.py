@@ -558,6 +558,7 @@ def test_without_a_screen_the_address_is_left_to_the_user(workplace, monkeypatch
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     with labeller(workplace, "--open_browser") as server:
+        Client(server)
         assert "no browser was found here; open the address yourself" in server.stop()[1]
 
 

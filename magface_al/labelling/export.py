@@ -68,7 +68,7 @@ def _vote(event: Event) -> dict[str, Any]:
 
 def write_csv(path: Path, pairs: Iterable[Pair]) -> None:
     """One line a pair. A text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    with replacing(path) as file:
+    with replacing(path, durable=True) as file:
         writer = csv.writer(file)
         writer.writerow(CSV_COLUMNS)
         for pair in pairs:

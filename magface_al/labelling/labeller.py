@@ -70,10 +70,12 @@ class Labeller:
             overlap=self.settings.overlap, gold_share=self.settings.gold_share, leases=store.leases(),
         )  # fmt: skip
         self._derived_version = -1
-        self._labelled: list[Pair] = []
+        self._labelled: dict[str, Pair] = {}  # what is labelled now; gold pairs are tests, no evidence
         self._implied: dict[tuple[str, str], int] = {}
         self._contradictions: list[Contradiction] = []
         self._clashes = 0
+        for key in self._known:
+            self._relabel(key)
 
     def _find_images(self, gold_file: PairFile | None) -> dict[str, tuple[PairFile | Path, str]]:
         """image_id -> where its name starts from: the pairs file that names it, or the folder kept from an earlier one."""
@@ -134,6 +136,17 @@ class Labeller:
             for event in events:
                 self._answers.add(event)
                 self._assignment.refresh(event.pair_id)
+                self._relabel(event.pair_id)
+
+    def _relabel(self, key: str) -> None:
+        """Keep what is labelled in step with an answer."""
+        known = self._known.get(key)
+        verdict = self._answers.verdict(key)
+        label = verdict.label if verdict else known.pair.label if known else None
+        if known is None or label is None:
+            self._labelled.pop(key, None)
+        else:
+            self._labelled[key] = replace(known.pair, label=label)
 
     def next(
         self,
@@ -214,7 +227,7 @@ class Labeller:
             pace = fmean(recent) if recent else None
             left = sum(1 for _ in self._assignment.available(annotator, "", implied=self._implied_ids()))
             skipped = sum(1 for _ in self._assignment.available(annotator, "", skipped=True))
-            labels = Counter(pair.label for pair in self._labelled)
+            labels = Counter(pair.label for pair in self._labelled.values())
             return {
                 "pairs": self.asked,
                 "settled": self.asked - len(self._assignment.open),
@@ -307,21 +320,19 @@ class Labeller:
         return frozenset(key for key, known in self._current.items() if known.pair.key() in self._implied)
 
     def _derive(self) -> None:
-        """Labels, contradictions and implications of the answers that stand now; gold pairs are tests, no evidence."""
+        """The contradictions and implications of the answers that stand now."""
         if self._derived_version == self._answers.version:
             return
         self._derived_version = self._answers.version
-        labelled, silent = [], []
-        for key, known in self._known.items():
-            verdict = self._answers.verdict(key)
-            label = verdict.label if verdict else known.pair.label
-            if label is not None:
-                labelled.append(replace(known.pair, label=label))
-            elif verdict is None:
-                silent.append(known.pair)
-        self._labelled = labelled
+        labelled = list(self._labelled.values())
         self._contradictions, self._clashes = find_contradictions(labelled)
-        self._implied = implied_labels(labelled, silent) if self.settings.infer else {}
+        if self.settings.infer:
+            silent = [
+                p.pair
+                for key, p in self._known.items()
+                if key not in self._labelled and self._answers.verdict(key) is None
+            ]
+            self._implied = implied_labels(labelled, silent)
 
 
 def folder_of_images(pair_file: PairFile) -> Path:
