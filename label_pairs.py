@@ -141,7 +141,7 @@ def open_labeller(
             earlier = read_pairs(args.feedback_file)
             folder = folder_of_images(earlier)
             store.put_pairs([StoredPair(pair_id(p), p, folder) for p in earlier.pairs])
-            store.append(events_of_feedback(earlier))
+            store.append(events_of_feedback(earlier, {pair_id(p) for p in pair_file.pairs if p.label is not None}))
             run.read(args.feedback_file, "the answers that it holds")
         settings = Settings(args.overlap, args.gold_share, args.infer, args.relabel)
         labeller = Labeller(pair_file, args.feedback_file, store, settings, gold_file)

@@ -425,6 +425,11 @@ def test_labels_in_the_pairs_file_are_kept_and_asked_only_with_relabel(tmp_path,
         ann.answer(ann.questions(1)[0]["pair"], "different")
         server.stop()
         first, second = server.exported()
+    (tmp_path / "feedback.sqlite").unlink()
+    with labeller(
+        tmp_path, "--relabel"
+    ) as server:  # only the answer is read back, not the label that came with the pair
+        assert Client(server).call("progress")["settled"] == 1
     assert (first["label"], first["previous_label"], second["label"]) == (0, 1, 0)
     assert "previous_label" not in second
 

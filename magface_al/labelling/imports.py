@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -31,11 +31,14 @@ _LABEL_STUDIO_CHOICES = {
 }  # fmt: skip
 
 
-def events_of_feedback(feedback: PairFile) -> list[Event]:
-    """The answers that an exported feedback file (or any labelled pairs file) holds; inferred labels are none."""
+def events_of_feedback(feedback: PairFile, known: Collection[str] = ()) -> list[Event]:
+    """The answers that an exported feedback file (or any labelled pairs file) holds; inferred labels are none.
+
+    known  ids of the pairs that the pairs file labels itself: a bare label of one of them comes from there
+    """
     events = []
     for pair in feedback.pairs:
-        if pair.extra.get("inferred"):
+        if pair.extra.get("inferred") or ("answer" not in pair.extra and pair_id(pair) in known):
             continue
         votes = pair.extra.get("answers")
         if not isinstance(votes, list):
