@@ -37,7 +37,7 @@ def hardest(c: Candidates, threshold: float, count: int, rng: np.random.Generato
     """Where similarity and neighbourhood disagree most: the least similar of the pairs that their neighbourhoods call one
     person, and, every fourth, the pair above the threshold that its neighbourhood supports least.
     """
-    likely = _falling(c.relative)[: POOL * count]
+    likely = _falling(c.relative)[: min(POOL * count, len(c.unit))]  # true pairs are about as many as images
     misses = likely[np.argsort(c.similarity[likely], kind="stable")]
     alike = np.flatnonzero(c.similarity > threshold)
     false_matches = alike[np.argsort(c.relative[alike], kind="stable")]

@@ -4,7 +4,7 @@ The model has seen only clean pictures (tools/pretrain_demo_model.py); the peopl
 (domain cctv). It learns from answers about some of them and is measured on others. All faces are drawn: the figures say
 that the loop works, not how well it works on real faces. The first answers are about people whose names are known; then
 comes one round of active learning: choose_pairs.py asks about people whom nobody has named, an oracle answers, and the
-model learns from that.
+model is trained anew on all answers.
 
 example  python tools/demo.py --output_dir demo
 """
@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 from magface_al import cli  # noqa: E402
 from magface_al.errors import WorkError  # noqa: E402
 from magface_al.manifest import Run  # noqa: E402
+from magface_al.pairs import read_pairs, write_pairs  # noqa: E402
 
 MODEL = ROOT / "assets" / "demo_magface.pth"
 
@@ -76,25 +77,27 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
 
 def ask_about_unnamed_people(stage: Callable[..., None], people: Callable[..., None], args: argparse.Namespace) -> None:
-    """One round of active learning: features, questions, answers, fine-tuning on top, and what that changed."""
+    """One round of active learning: features, questions, answers, fine-tuning on all answers, and what the round changed.
+
+    From the new answers alone, all of them about hard pairs, the model would unlearn what the first ones taught.
+    """
     tuned, again = "tuned/magface_feedback_best.pth", "tuned_again/magface_feedback_best.pth"
     people("unnamed", 104, 120, 2, args.domain)
     stage("gen_features.py", "--inf_list", "unnamed/images.list", "--feat_list", "unnamed.npy", "--resume", tuned)
-    stage("choose_pairs.py", "--features_list", "unnamed.npy", "--output_file", "ask.json", "--budget", 300)
+    stage("choose_pairs.py", "--features_list", "unnamed.npy", "--output_file", "ask.json", "--budget", 200)
     stage("tools/oracle.py", "--pairs_file", "ask.json", "--feedback_file", "answers.json")
-    stage("finetune_on_feedback.py", "--checkpoint", tuned, "--feedback_file", "answers.json", "--output_dir", "tuned_again",
-          "--epochs", args.epochs, "--batch_size", 32, "--lr", 0.0003)  # fmt: skip
-    stage(
-        "choose_pairs.py",
-        "--features_list",
-        "unnamed.npy",
-        "--answered",
-        "answers.json",
-        "--output_file",
-        "ask_next.json",
-    )
+    join(args.output_dir, ["feedback.json", "answers.json"], "all_answers.json")
+    stage("finetune_on_feedback.py", "--checkpoint", MODEL, "--feedback_file", "all_answers.json", "--output_dir", "tuned_again",
+          "--epochs", args.epochs, "--batch_size", 32, "--lr", 0.0005)  # fmt: skip
+    stage("choose_pairs.py", "--features_list", "unnamed.npy", "--answered", "answers.json", "--output_file", "ask_next.json")  # fmt: skip
     stage("evaluate_finetuned_model.py", "--checkpoint", tuned, "--finetuned", again, "--feedback_file",
           "held_out/feedback_pairs_test.json", "--output_dir", "evaluation_of_the_round")  # fmt: skip
+
+
+def join(folder: Path, names: list[str], joined: str) -> None:
+    """The pairs of several files in one; their images are named from the same folder."""
+    pairs = [pair for name in names for pair in read_pairs(folder / name).pairs]
+    write_pairs(folder / joined, pairs, root=".")
 
 
 def conclude(folder: Path, run: Run) -> None:
