@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import runpy
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from magface_al.checkpoint import load_backbone
@@ -334,3 +336,16 @@ def test_lambda_below_its_bound_and_an_unscaled_rate_are_noted(run_script, peopl
     )
     assert "--lambda_g 20 is below 22.587" in done.stderr
     assert "--lr 0.1 is for 512 images a step; for 16 the usual rule gives 0.0031" in done.stderr
+
+
+def test_the_magnitude_has_learnt_what_a_bad_picture_is(run_script):
+    """The demo model was never told; the benchmark spoils pictures of people whom it never saw."""
+    script = "benchmarks/magnitude_as_quality.py"
+    done = run_script(script, "--checkpoint", ROOT / "assets" / "demo_magface.pth", "--people", 10, "--force_cpu")
+    within = {line[:24].strip(): float(line[24:].split()[0]) for line in done.stdout.splitlines() if " -> " in line}
+    assert len(within) == 6
+    assert within["all five, mildly"] < -0.7
+    assert within["darkness, to 15 %"] < -0.7
+    spearman = runpy.run_path(str(ROOT / script))["spearman"]
+    a, b = np.random.default_rng(0).integers(0, 9, (2, 50))
+    assert spearman(a, b) == pytest.approx(scipy.stats.spearmanr(a, b).statistic)
