@@ -117,7 +117,7 @@ def extraction(folder: Path, args: argparse.Namespace) -> None:
     model = build_iresnet(args.arch).eval()
     plain_device = torch.device("cuda" if cuda else "cpu")
     plain_model = model.to(plain_device)
-    # The plain loop comes first: pick_device changes how this process keeps its memory.
+    # The plain loop comes first: the project's networks change how this process keeps its memory.
     plain = seconds(lambda: plain_extract(plain_model, paths, folder / "p.list", plain_device, args.batch_size), 2)
     device = pick_device("auto", args.force_cpu)
     embedder = Embedder(model.to(memory_format=torch.channels_last), PRESETS["magface"], device)

@@ -90,7 +90,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     weights = build_backbone(args.arch).state_dict()
     with tempfile.TemporaryDirectory() as folder:
         pairs = draw_pairs(Path(folder), args.batch_size)
-        # The plain step comes first: pick_device changes how this process keeps its memory.
+        # The plain step comes first: the project's networks change how this process keeps its memory.
         model = build_backbone(args.arch).eval()
         model.load_state_dict(weights)
         step = PlainStep(model, torch.device("cuda" if cuda else "cpu"))

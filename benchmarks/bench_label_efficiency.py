@@ -38,7 +38,6 @@ from magface_al.manifest import Run  # noqa: E402
 from magface_al.metrics import Ranking, eer  # noqa: E402
 from magface_al.pairs import Pair  # noqa: E402
 from magface_al.preprocess import to_input  # noqa: E402
-from magface_al.runtime import pick_device  # noqa: E402
 from magface_al.synthetic import draw_people  # noqa: E402
 
 STRATEGIES = ("random", "stratified", "uncertainty", "diverse", "quality", "hardest", "mix")
@@ -167,7 +166,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    pick_device("cpu")
     weights = (
         args.data / "weights" / "mobilefacenet_y1_converted.pth" if args.data else ROOT / "assets" / "demo_magface.pth"
     )

@@ -112,7 +112,7 @@ def compare_steps(args: argparse.Namespace, device: torch.device, folder: Path) 
                 module.p = 0.0
         return fresh
 
-    # The plain loop comes first: pick_device changes how this process keeps its memory.
+    # The plain loop comes first: the project's networks change how this process keeps its memory.
     order = np.random.default_rng([recipe.seed, 1]).permutation(len(paths))[: args.batch_size]
     first = model()
     directions = Classifier(build_head(recipe), embedding_size(first), 8, seed=recipe.seed).weight.detach()

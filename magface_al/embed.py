@@ -14,6 +14,7 @@ from torch import nn
 from magface_al.ahead import ahead
 from magface_al.errors import WorkError
 from magface_al.preprocess import Preprocessing, decode_image, to_input
+from magface_al.runtime import keep_freed_memory
 
 CPU_BATCH = (
     16  # activations of more faces fall out of the processor's cache: 128 at once ran at less than half the speed
@@ -70,6 +71,8 @@ class Embedder:
     def __init__(
         self, model: nn.Module, preprocessing: Preprocessing, device: torch.device, flip: str = "none"
     ) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
         self.model = model.to(device)
         self.preprocessing = preprocessing
         self.device = device

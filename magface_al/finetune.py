@@ -24,7 +24,7 @@ from magface_al.features import magnitudes, unit
 from magface_al.metrics import Figures, best_threshold, confusion
 from magface_al.pairs import SAME, Pair, image_identities, name_people
 from magface_al.preprocess import Preprocessing, to_input
-from magface_al.runtime import mixed_precision
+from magface_al.runtime import keep_freed_memory, mixed_precision
 from magface_al.schedules import average, warmup_cosine
 
 LOSSES = ("adaptive", "logistic", "cosine", "contrastive")
@@ -142,6 +142,8 @@ class FineTuner:
         recipe: Recipe,
         device: torch.device,
     ) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
         self.recipe, self.data, self.device, self.preprocessing = recipe, data, device, preprocessing
         self.model = model.to(device)
         self.model.requires_grad_(False)

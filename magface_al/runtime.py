@@ -14,7 +14,6 @@ from magface_al.errors import UserError
 def pick_device(choice: str, force_cpu: bool = False) -> torch.device:
     """ "auto" (a GPU when there is one), "cpu", "cuda" or "cuda:N" -> device. Raises UserError for a GPU that is not there."""
     if force_cpu or choice == "cpu" or (choice == "auto" and not torch.cuda.is_available()):
-        keep_freed_memory()
         return torch.device("cpu")
     if choice == "auto":
         return torch.device("cuda")
@@ -46,10 +45,11 @@ def mixed_precision(device: torch.device, precision: str = "auto") -> contextlib
 
 
 def keep_freed_memory() -> None:
-    """Ask glibc to reuse freed memory instead of handing it back to the kernel after every layer.
+    """Ask glibc to reuse freed memory instead of handing it back to the kernel after every layer of a network.
 
     Activations are large, so by default each one is mapped and zeroed anew; on two CPU cores that took half of the
-    time of a forward pass, and more of a training step. Where the C library is another one nothing happens.
+    time of a forward pass, and more of a training step. The price is a heap with holes, so only what runs networks asks
+    for it: a pass over all pairs would grow to gigabytes. Where the C library is another one nothing happens.
     """
     trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of mallopt(3)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None

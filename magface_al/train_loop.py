@@ -18,7 +18,7 @@ from magface_al.errors import UserError, WorkError
 from magface_al.heads import build_head
 from magface_al.loss_scale import LossScale
 from magface_al.preprocess import Preprocessing, to_input
-from magface_al.runtime import mixed_precision
+from magface_al.runtime import keep_freed_memory, mixed_precision
 from magface_al.schedules import average, warmup_cosine, warmup_linear, warmup_multistep
 from magface_al.training_batches import Batch, FaceReader, rows_of_epoch
 from magface_al.training_recipe import TrainingRecipe
@@ -38,6 +38,8 @@ class Trainer:
         self, model: nn.Module, preprocessing: Preprocessing, reader: FaceReader, recipe: TrainingRecipe,
         device: torch.device, *, channels_last: bool = True, compiled: bool = False,
     ) -> None:  # fmt: skip
+        if device.type == "cpu":
+            keep_freed_memory()
         self.recipe, self.reader, self.device, self.preprocessing = recipe, reader, device, preprocessing
         self.steps = steps_of_epoch(len(reader.data), recipe)
         prepare(model, recipe)
