@@ -40,12 +40,13 @@ Figures = dict[str, dict[str, Any]]  # "shifted" and "clean" -> eer, change, cha
 
 LEARN, HELD_OUT, MOST_IMAGES, LEAST_IMAGES, REPLAYED = 300, 300, 6, 4, 1000
 BATCHES = ["--epochs", "5", "--batch_size", "32"]
+ADAPT = [*BATCHES, "--val_split", "0.1"]
 RECIPES = {
-    "default": [*BATCHES, "--val_split", "0.1"],
-    "replay": [*BATCHES, "--val_split", "0.1", "--lr", "0.0005", "--replay_list", "{replay}"],
+    "default": ADAPT,
+    "replay": [*ADAPT, "--lr", "0.0005", "--replay_list", "{replay}"],
     "documented": [*BATCHES, "--loss", "contrastive", "--margin", "0.4", "--lr", "0.00001", "--batch_norm", "train", "--no_augment"],
-    "logistic": [*BATCHES, "--loss", "logistic"],
-    "cosine": [*BATCHES, "--loss", "cosine"],
+    "logistic": [*ADAPT, "--loss", "logistic"],
+    "cosine": [*ADAPT, "--loss", "cosine"],
 }  # fmt: skip
 
 
