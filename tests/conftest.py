@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -99,6 +101,20 @@ def features(faces, tiny_checkpoint, tmp_path_factory):
     command = [sys.executable, ROOT / "gen_features.py", "--inf_list", faces / "images.list", "--feat_list", store]
     subprocess.run([*map(str, command), "--resume", str(tiny_checkpoint)], check=True, capture_output=True)
     return store
+
+
+@pytest.fixture
+def questions(tmp_path, faces):
+    """A folder with pairs.json: 60 unanswered pairs of drawn people (the file keeps who they are) and further keys."""
+    images = sorted(str(path.relative_to(faces)) for path in faces.glob("person_*/*.png"))
+    shutil.copytree(faces, tmp_path / "faces")
+    rng = np.random.default_rng(1)
+    chosen = {tuple(sorted(rng.choice(len(images), 2, replace=False).tolist())) for _ in range(80)}
+    pairs = [{"image1": f"faces/{images[i]}", "image2": f"faces/{images[j]}", "label": None, "similarity": 0.25,
+              "identity1": images[i].split("/")[0], "identity2": images[j].split("/")[0], "holdout": k % 2 == 0, "mine": [k]}
+             for k, (i, j) in enumerate(sorted(chosen)[:60])]  # fmt: skip
+    (tmp_path / "pairs.json").write_text(json.dumps({"pairs": pairs, "strategy": "random"}))
+    return tmp_path
 
 
 @pytest.fixture

@@ -13,6 +13,9 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
+from magface_al.labelling.events import pair_id
+from magface_al.pairs import read_pairs
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -128,3 +131,17 @@ def wait_until(condition, seconds=20):
     while not condition() and time.monotonic() < end:
         time.sleep(0.02)
     return condition()
+
+
+def write_chain(folder, text, name="pairs.json"):
+    """'ab? bc=1' as a pairs file of images that need not exist."""
+    labels = {"?": None, "1": 1, "0": 0}
+    pairs = [
+        {"image1": f"{item[0]}.png", "image2": f"{item[1]}.png", "label": labels[item[-1]]} for item in text.split()
+    ]
+    (folder / name).write_text(json.dumps({"pairs": pairs}))
+
+
+def ids_by_images(server):
+    """'ab' -> pair id, for write_chain's files."""
+    return {"".join(p.key()).replace(".png", ""): pair_id(p) for p in read_pairs(server.folder / server.pairs).pairs}

@@ -2,54 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import http.client
 import json
-import os
-import shutil
-import signal
 import threading
 import time
 from collections import Counter, defaultdict
 
-import numpy as np
 import pytest
-from labeller_process import ROOT, Client, labeller, wait_until
+from labeller_process import Client, ids_by_images, labeller, wait_until, write_chain
 
-from magface_al.labelling.events import pair_id
 from magface_al.pairs import read_pairs
 
 
-@pytest.fixture
-def workplace(tmp_path, faces):
-    """A folder with pairs.json: 60 unanswered pairs of drawn people (the file keeps who they are) and further keys."""
-    images = sorted(str(path.relative_to(faces)) for path in faces.glob("person_*/*.png"))
-    shutil.copytree(faces, tmp_path / "faces")
-    rng = np.random.default_rng(1)
-    chosen = {tuple(sorted(rng.choice(len(images), 2, replace=False).tolist())) for _ in range(80)}
-    pairs = [{"image1": f"faces/{images[i]}", "image2": f"faces/{images[j]}", "label": None, "similarity": 0.25,
-              "identity1": images[i].split("/")[0], "identity2": images[j].split("/")[0], "holdout": k % 2 == 0, "mine": [k]}
-             for k, (i, j) in enumerate(sorted(chosen)[:60])]  # fmt: skip
-    (tmp_path / "pairs.json").write_text(json.dumps({"pairs": pairs, "strategy": "random"}))
-    return tmp_path
-
-
-def write_chain(folder, text, name="pairs.json"):
-    """'ab? bc=1' as a pairs file of images that need not exist."""
-    labels = {"?": None, "1": 1, "0": 0}
-    pairs = [
-        {"image1": f"{item[0]}.png", "image2": f"{item[1]}.png", "label": labels[item[-1]]} for item in text.split()
-    ]
-    (folder / name).write_text(json.dumps({"pairs": pairs}))
-
-
-def ids_by_images(server):
-    """'ab' -> pair id, for write_chain's files."""
-    return {"".join(p.key()).replace(".png", ""): pair_id(p) for p in read_pairs(server.folder / server.pairs).pairs}
-
-
-def test_an_answer_is_exported_with_everything_else_kept(workplace):
-    with labeller(workplace) as server:
+def test_an_answer_is_exported_with_everything_else_kept(questions):
+    with labeller(questions) as server:
         ann = Client(server)
         first, second = ann.questions(2)
         ann.answer(first["pair"], "same", left="image2", opinion_shown=True)
@@ -59,8 +25,8 @@ def test_an_answer_is_exported_with_everything_else_kept(workplace):
     assert (code, err) == (0, "")
     assert "wrote 60 pairs (1 same, 59 unanswered) to feedback.json" in out
     assert "python finetune_on_feedback.py --checkpoint magface_epoch_00025.pth --feedback_file feedback.json" in out
-    content = json.loads((workplace / "feedback.json").read_text())
-    before = json.loads((workplace / "pairs.json").read_text())
+    content = json.loads((questions / "feedback.json").read_text())
+    before = json.loads((questions / "pairs.json").read_text())
     assert content["strategy"] == "random"
     answer = {"answer": "same", "annotator": "ann", "labeled_at": "2026-05-04T03:02:01.000+00:00", "seconds": 1.5}
     assert content["pairs"][0] == {**before["pairs"][0], **answer, "label": 1, "left": "image2", "opinion_shown": True}
@@ -72,19 +38,19 @@ def test_an_answer_is_exported_with_everything_else_kept(workplace):
         "bad": "image1",
     }
     assert content["pairs"][2:] == before["pairs"][2:]
-    feedback = read_pairs(workplace / "feedback.json")
+    feedback = read_pairs(questions / "feedback.json")
     assert feedback.locate(feedback.pairs[0].image1).is_file()
 
 
-def test_images_are_found_from_another_folder(workplace, run_script):
-    (workplace / "elsewhere").mkdir()
+def test_images_are_found_from_another_folder(questions, run_script):
+    (questions / "elsewhere").mkdir()
     run_script("label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "elsewhere/f.json", "--export_only")
-    feedback = read_pairs(workplace / "elsewhere" / "f.json")
+    feedback = read_pairs(questions / "elsewhere" / "f.json")
     assert feedback.locate(feedback.pairs[0].image1).is_file()
 
 
-def test_kill_9_at_any_time_loses_no_confirmed_answer_and_a_restart_goes_on(workplace):
-    with labeller(workplace) as server:
+def test_kill_9_at_any_time_loses_no_confirmed_answer_and_a_restart_goes_on(questions):
+    with labeller(questions) as server:
         confirmed = {}
         for round_number in range(4):
             ann = Client(server)
@@ -112,8 +78,8 @@ def test_kill_9_at_any_time_loses_no_confirmed_answer_and_a_restart_goes_on(work
     assert labels.count(0) == stands["answers"]
 
 
-def test_the_address_stays_the_same_over_a_restart(workplace):
-    with labeller(workplace) as server:
+def test_the_address_stays_the_same_over_a_restart(questions):
+    with labeller(questions) as server:
         ann, before = Client(server), server.address
         server.kill()
         server.start()
@@ -122,8 +88,8 @@ def test_the_address_stays_the_same_over_a_restart(workplace):
         assert ann.call("progress")["pairs"] == 60  # the open page goes on with its cookie
 
 
-def test_the_feedback_file_is_whole_whenever_it_is_read(workplace):
-    with labeller(workplace) as server:
+def test_the_feedback_file_is_whole_whenever_it_is_read(questions):
+    with labeller(questions) as server:
         ann = Client(server)
         stop = threading.Event()
         lengths = []
@@ -140,11 +106,11 @@ def test_the_feedback_file_is_whole_whenever_it_is_read(workplace):
         stop.set()
         reader.join()
     assert set(lengths) == {60}
-    assert not list(workplace.glob("*.part"))
+    assert not list(questions.glob("*.part"))
 
 
-def test_sending_an_event_again_changes_nothing(workplace):
-    with labeller(workplace) as server:
+def test_sending_an_event_again_changes_nothing(questions):
+    with labeller(questions) as server:
         ann = Client(server)
         question = ann.questions(1)[0]
         event = ann.answer(question["pair"], "same")
@@ -156,8 +122,8 @@ def test_sending_an_event_again_changes_nothing(workplace):
         assert ann.call("progress")["answers"] == 0
 
 
-def test_undo_goes_any_number_of_steps_back(workplace):
-    with labeller(workplace) as server:
+def test_undo_goes_any_number_of_steps_back(questions):
+    with labeller(questions) as server:
         ann = Client(server)
         for question in ann.questions(50):
             ann.answer(question["pair"], "same")
@@ -168,8 +134,8 @@ def test_undo_goes_any_number_of_steps_back(workplace):
         assert len(ann.questions(50)) == 50
 
 
-def test_bad_events_are_refused_one_by_one(workplace):
-    with labeller(workplace) as server:
+def test_bad_events_are_refused_one_by_one(questions):
+    with labeller(questions) as server:
         ann = Client(server)
         good = ann.event(ann.questions(1)[0]["pair"], "same")
         result = ann.call("events", events=[ann.event("f" * 16, "same"), good, {"event_id": 3, "answer": "same"}, "x"])
@@ -180,8 +146,8 @@ def test_bad_events_are_refused_one_by_one(workplace):
         assert reasons[2] == "an event is not an object"
 
 
-def test_the_page_gets_no_names_and_both_orders(workplace):
-    with labeller(workplace) as server:
+def test_the_page_gets_no_names_and_both_orders(questions):
+    with labeller(questions) as server:
         ann = Client(server)
         questions = ann.questions(50)
         assert "person" not in json.dumps(questions)
@@ -194,8 +160,8 @@ def test_the_page_gets_no_names_and_both_orders(workplace):
         assert sum(others[pair] != left[pair] for pair in others) > 10
 
 
-def test_no_pair_is_given_to_two_people(workplace):
-    with labeller(workplace) as server:
+def test_no_pair_is_given_to_two_people(questions):
+    with labeller(questions) as server:
         given = defaultdict(set)
         people = [Client(server, name) for name in ("ann", "bob", "cid")]
         while fresh := [(who, q["pair"]) for who in people for q in who.questions(5)]:
@@ -206,8 +172,8 @@ def test_no_pair_is_given_to_two_people(workplace):
         assert {len(who) for who in given.values()} == {1}
 
 
-def test_who_finds_nothing_to_do_is_given_half_of_anothers_queue(workplace):
-    with labeller(workplace) as server:
+def test_who_finds_nothing_to_do_is_given_half_of_anothers_queue(questions):
+    with labeller(questions) as server:
         ann, bob = Client(server, "ann"), Client(server, "bob")
         held = [q["pair"] for q in ann.questions(50)]
         held += [q["pair"] for q in ann.questions(50, holding=held)]
@@ -218,8 +184,8 @@ def test_who_finds_nothing_to_do_is_given_half_of_anothers_queue(workplace):
         assert {q["pair"] for q in bob.questions(50)} == set(held[30:])
 
 
-def test_leases_outlast_a_restart_and_end_when_the_page_closes(workplace):
-    with labeller(workplace) as server:
+def test_leases_outlast_a_restart_and_end_when_the_page_closes(questions):
+    with labeller(questions) as server:
         ann, bob = Client(server, "ann"), Client(server, "bob")
         held = {q["pair"] for q in ann.questions(20)}
         server.kill()
@@ -235,8 +201,8 @@ def test_leases_outlast_a_restart_and_end_when_the_page_closes(workplace):
         assert bob.questions(50, holding=taken) == []  # ann released from another window than the one that holds them
 
 
-def test_the_window_that_closes_gives_its_pairs_back(workplace):
-    with labeller(workplace) as server:
+def test_the_window_that_closes_gives_its_pairs_back(questions):
+    with labeller(questions) as server:
         ann, bob = Client(server, "ann"), Client(server, "bob")
         held = [q["pair"] for q in ann.questions(50)]
         ann.call("release", pairs=held)
@@ -244,8 +210,8 @@ def test_the_window_that_closes_gives_its_pairs_back(workplace):
 
 
 @pytest.mark.parametrize("overlap", [2, 3])
-def test_overlap_asks_exactly_that_many_people(workplace, overlap):
-    with labeller(workplace, "--overlap", overlap) as server:
+def test_overlap_asks_exactly_that_many_people(questions, overlap):
+    with labeller(questions, "--overlap", overlap) as server:
         given = Counter()
         people = [Client(server, f"person {k}") for k in range(4)]
         while fresh := [(who, q["pair"]) for who in people for q in who.questions(7)]:
@@ -260,8 +226,8 @@ def test_overlap_asks_exactly_that_many_people(workplace, overlap):
         assert {len(pair["answers"]) for pair in server.exported()} == {overlap}
 
 
-def test_unsure_and_bad_images_are_asked_of_a_second_person_and_stay_out(workplace):
-    with labeller(workplace) as server:
+def test_unsure_and_bad_images_are_asked_of_a_second_person_and_stay_out(questions):
+    with labeller(questions) as server:
         ann, bob, cid = (Client(server, name) for name in ("ann", "bob", "cid"))
         first, second, third = (q["pair"] for q in ann.questions(3))
         ann.answer(first, "unsure")
@@ -280,8 +246,8 @@ def test_unsure_and_bad_images_are_asked_of_a_second_person_and_stay_out(workpla
         assert server.exported()[0]["answers"][0]["answer"] == "unsure"
 
 
-def test_skipped_pairs_come_again_when_asked_for(workplace):
-    with labeller(workplace) as server:
+def test_skipped_pairs_come_again_when_asked_for(questions):
+    with labeller(questions) as server:
         ann, bob = Client(server, "ann"), Client(server, "bob")
         pair = ann.questions(1)[0]["pair"]
         ann.answer(pair, "skip")
@@ -292,12 +258,12 @@ def test_skipped_pairs_come_again_when_asked_for(workplace):
         assert bob.questions(1)[0]["pair"] == pair
 
 
-def test_gold_pairs_measure_each_annotator_and_are_not_exported(workplace):
-    content = json.loads((workplace / "pairs.json").read_text())
+def test_gold_pairs_measure_each_annotator_and_are_not_exported(questions):
+    content = json.loads((questions / "pairs.json").read_text())
     gold, content["pairs"] = content["pairs"][:10], content["pairs"][10:]
-    (workplace / "gold.json").write_text(json.dumps([{**pair, "label": k % 2} for k, pair in enumerate(gold)]))
-    (workplace / "pairs.json").write_text(json.dumps(content))
-    with labeller(workplace, "--gold", "gold.json", "--gold_share", 0.3, "--overlap", 2) as server:
+    (questions / "gold.json").write_text(json.dumps([{**pair, "label": k % 2} for k, pair in enumerate(gold)]))
+    (questions / "pairs.json").write_text(json.dumps(content))
+    with labeller(questions, "--gold", "gold.json", "--gold_share", 0.3, "--overlap", 2) as server:
         for name, answer in (("ann", "same"), ("bob", "unsure")):
             who, asked = Client(server, name), []
             while fresh := who.questions(9):
@@ -377,8 +343,8 @@ def test_the_grid_puts_one_face_against_those_that_its_pairs_name(tmp_path):
         assert Counter(p["label"] for p in server.exported()) == {None: 3, 1: 2, 0: 6}
 
 
-def test_review_filters_and_searches(workplace):
-    with labeller(workplace, "--overlap", 2) as server:
+def test_review_filters_and_searches(questions):
+    with labeller(questions, "--overlap", 2) as server:
         ann, bob = Client(server, "ann"), Client(server, "bob")
         pairs = [q["pair"] for q in ann.questions(5)]
         for pair, mine, theirs in zip(pairs, ("same", "same", "different", "unsure", "same"), ("same", "different", "different", "same", "same"), strict=True):  # fmt: skip
@@ -397,17 +363,17 @@ def test_review_filters_and_searches(workplace):
         assert (row["pairs"], row["agreed"]) == (5, 3)
 
 
-def test_pairs_added_to_the_file_are_asked_and_earlier_answers_stay(workplace):
-    content = json.loads((workplace / "pairs.json").read_text())
-    (workplace / "first.json").write_text(json.dumps({"pairs": content["pairs"][:20]}))
-    (workplace / "second.json").write_text(json.dumps({"pairs": [
+def test_pairs_added_to_the_file_are_asked_and_earlier_answers_stay(questions):
+    content = json.loads((questions / "pairs.json").read_text())
+    (questions / "first.json").write_text(json.dumps({"pairs": content["pairs"][:20]}))
+    (questions / "second.json").write_text(json.dumps({"pairs": [
         {**p, "image1": p["image2"], "image2": p["image1"]} for p in content["pairs"][10:]]}))  # fmt: skip
-    with labeller(workplace, pairs="first.json") as server:
+    with labeller(questions, pairs="first.json") as server:
         ann = Client(server)
         for question in ann.questions(15):
             ann.answer(question["pair"], "same")
         server.stop()
-    with labeller(workplace, pairs="second.json") as server:
+    with labeller(questions, pairs="second.json") as server:
         assert Client(server).call("progress")["settled"] == 5
         server.stop()
         exported = server.exported()
@@ -432,187 +398,3 @@ def test_labels_in_the_pairs_file_are_kept_and_asked_only_with_relabel(tmp_path,
         assert Client(server).call("progress")["settled"] == 1
     assert (first["label"], first["previous_label"], second["label"]) == (0, 1, 0)
     assert "previous_label" not in second
-
-
-def test_a_corrupt_database_is_kept_aside_and_the_export_taken_up(workplace):
-    with labeller(workplace) as server:
-        ann = Client(server)
-        for question in ann.questions(8):
-            ann.answer(question["pair"], "same")
-        server.stop()
-    database = workplace / "feedback.sqlite"
-    damaged = b"not a database at all" * 300
-    database.write_bytes(damaged)
-    with labeller(workplace) as server:
-        assert Client(server).call("progress")["answers"] == 8
-        _, err, _ = server.stop()
-        assert sum(p["label"] == 1 for p in server.exported()) == 8
-    (aside,) = workplace.glob("feedback.sqlite.corrupt-*")
-    assert aside.read_bytes() == damaged
-    assert f"feedback.sqlite is corrupt and was moved to {aside.name}" in err
-
-
-def test_damage_inside_the_database_is_noticed(workplace):
-    with labeller(workplace) as server:
-        server.stop()
-    database = workplace / "feedback.sqlite"
-    content = bytearray(database.read_bytes())
-    content[4096 + 20 : 8192] = b"\xa5" * (4096 - 20)
-    database.write_bytes(content)
-    with labeller(workplace) as server:
-        server.stop()
-    assert len(list(workplace.glob("feedback.sqlite.corrupt-*"))) == 1
-
-
-def test_one_labeller_at_a_time(workplace, run_script):
-    flags = ["label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "feedback.json", "--port", 0]
-    with labeller(workplace):
-        done = run_script(*flags, code=2)
-    assert "feedback.sqlite: in use by another label_pairs.py" in done.stderr
-
-
-def test_the_port_in_use_is_named(workplace, run_script):
-    with labeller(workplace) as server:
-        flags = ["--pairs_file", "pairs.json", "--feedback_file", "other.json", "--port", server.port]
-        done = run_script("label_pairs.py", *flags, code=2)
-    assert f"127.0.0.1:{server.port}: Address already in use; choose another --port" in done.stderr
-
-
-def test_a_folder_that_cannot_be_written_is_named(workplace, run_script):
-    folder = workplace / "readonly"
-    folder.mkdir(mode=0o500)
-    if os.access(folder, os.W_OK):  # root writes everywhere but in /proc
-        folder = "/proc"
-    done = run_script("label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", f"{folder}/f.json", code=2)
-    assert f"{folder}/f.sqlite: cannot be written" in done.stderr
-    assert "choose a --feedback_file in a folder of your own" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", "pairs.json: line 1: not JSON"),
-        ("[]", "pairs.json: the list of pairs is empty"),
-        ([{"image1": "a", "image4": "b", "label": None}], 'pairs.json: pair 0: key "image2" is missing'),
-    ],
-)
-def test_malformed_pairs_files_are_refused(write_pairs_file, run_script, tmp_path, content, message):
-    write_pairs_file(content)
-    done = run_script("label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "f.json", code=2)
-    assert message in done.stderr
-    assert not (tmp_path / "f.sqlite").exists()
-
-
-def test_pairs_and_feedback_must_be_two_files(workplace, run_script):
-    done = run_script("label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "./pairs.json", code=2)
-    assert "pairs.json: is also the --pairs_file" in done.stderr
-
-
-def test_without_the_extra_the_message_says_what_to_install(workplace, run_script):
-    (workplace / "starlette.py").write_text("raise ImportError('no', name='starlette')")
-    environment = {**os.environ, "PYTHONPATH": str(workplace)}
-    flags = ["label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "f.json"]
-    done = run_script(*flags, code=2, env=environment)
-    assert "the web page needs the package starlette: python -m pip install starlette uvicorn" in done.stderr
-    run_script(*flags, "--export_only", env=environment)  # which needs no server
-
-
-def test_import_from_label_studio_and_export_without_a_server(workplace, run_script):
-    pairs = json.loads((workplace / "pairs.json").read_text())["pairs"]
-    tasks = [{"data": {"image1": p["image1"], "image2": p["image2"]}, "annotations": [
-        {"completed_by": {"email": "a@b.c"}, "created_at": "2026-01-02T03:04:05Z", "lead_time": 2,
-         "result": [{"value": {"choices": ["Same"]}}]}]} for p in pairs[:7]]  # fmt: skip
-    (workplace / "ls.json").write_text(json.dumps([*tasks, {"data": {}, "annotations": []}]))
-    flags = [
-        "--pairs_file",
-        "pairs.json",
-        "--feedback_file",
-        "f.json",
-        "--export_only",
-        "--import_label_studio",
-        "ls.json",
-    ]
-    for _ in range(2):  # twice changes nothing
-        done = run_script("label_pairs.py", *flags, "--csv_file", "out.csv")
-        assert "read 7 answers from ls.json" in done.stdout
-        assert "1 tasks name no pair of pairs.json" in done.stderr
-        assert "wrote 60 pairs (7 same, 53 unanswered) to f.json" in done.stdout
-    rows = list(csv.DictReader((workplace / "out.csv").read_text().splitlines()))
-    assert [row["annotator"] for row in rows[:8]] == ["a@b.c"] * 7 + [""]
-    assert json.loads((workplace / "f.manifest.json").read_text())["labelled"] == 7
-
-
-@pytest.mark.slow
-def test_the_demo_opens_the_labeller_on_drawn_people_and_goes_on_where_it_ended(tmp_path):
-    command = [ROOT / "tools" / "demo_label.py", "--output_dir", "demo", "--people", 6, "--pairs", 12, "--no_browser"]
-    with labeller(tmp_path, command=command, feedback="demo/answers.json") as server:
-        ann = Client(server)
-        question = ann.questions(1)[0]
-        assert ann.request("GET", f"/image/{question['left']['image']}").getheader("content-type") == "image/png"
-        ann.answer(question["pair"], "same")
-        server.stop()
-        assert [pair["label"] for pair in server.exported()].count(1) == 1
-        server.start()
-        assert "create_test_feedback.py" not in server.output
-        assert Client(server).call("progress")["settled"] == 1
-        out, err, code = server.stop()
-    assert (code, "finetune_on_feedback.py" in out) == (0, True)
-
-
-def test_without_a_screen_the_address_is_left_to_the_user(workplace, monkeypatch):
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with labeller(workplace, "--open_browser") as server:
-        Client(server)
-        assert "no browser was found here; open the address yourself" in server.stop()[1]
-
-
-def test_sigterm_exports_and_ends_well(workplace):
-    with labeller(workplace) as server:
-        ann = Client(server)
-        ann.answer(ann.questions(1)[0]["pair"], "same")
-        out, _, code = server.stop(signal.SIGTERM)
-    assert code == 0
-    assert "(1 same, 59 unanswered)" in out
-
-
-def test_twenty_people_at_once_lose_and_double_nothing(workplace, capsys):
-    images = [f"faces/{path.parent.name}/{path.name}" for path in sorted((workplace / "faces").glob("*/*.png"))]
-    many = [(a, b) for k, a in enumerate(images) for b in images[:k]][:1200]
-    (workplace / "pairs.json").write_text(json.dumps([{"image1": a, "image2": b, "label": None} for a, b in many]))
-    sent, took, failures = [], [], []
-
-    def work(number, server):
-        try:
-            who, done, holding = Client(server, f"person {number}"), 0, []
-            while done < 50:
-                if not holding:
-                    holding = [q["pair"] for q in who.questions(min(8, 50 - done))]
-                event = who.event(holding.pop(0), "same" if done % 2 else "different")
-                start = time.perf_counter()
-                result = who.call("events", events=[event])
-                took.append(time.perf_counter() - start)
-                assert result["saved"] == [event["event_id"]]
-                sent.append(event)
-                done += 1
-        except BaseException as error:
-            failures.append(error)
-            raise
-
-    with labeller(workplace) as server:
-        threads = [threading.Thread(target=work, args=(number, server)) for number in range(20)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert not failures
-        server.stop()
-        exported = {
-            (p["annotator"], p["label"], p["image1"], p["image2"]) for p in server.exported() if p["label"] is not None
-        }
-    assert len(sent) == len({event["pair_id"] for event in sent}) == len(exported) == 1000
-    assert Counter(name for name, *_ in exported) == {f"person {k}": 50 for k in range(20)}
-    with capsys.disabled():
-        print(
-            f"\n1000 answers of 20 people at once: p50 {1000 * np.quantile(took, 0.5):.1f} ms, p95 {1000 * np.quantile(took, 0.95):.1f} ms"
-        )
