@@ -153,6 +153,7 @@ def test_memory_holds_no_matrix_of_all_pairs(tmp_path):
 import resource, sys
 sys.path.insert(0, {str(ROOT)!r})
 import numpy as np, torch
+from magface_al.runtime import pick_device
 from magface_al.asked import Asked
 from magface_al.choosing import Wishes, choose
 from magface_al.features import unit
@@ -162,7 +163,7 @@ asked = Asked(np.empty((0, 2), np.int64), np.empty(0, np.int64), np.empty(0, np.
 magnitude = rng.uniform(5, 30, 12_000)
 names = [str(k) for k in range(12_000)]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-pairs = choose(directions, magnitude, names, asked, Wishes(budget=100), None, torch.device("cpu"), rng)
+pairs = choose(directions, magnitude, names, asked, Wishes(budget=100), None, pick_device("cpu"), rng)
 print(len(pairs), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
