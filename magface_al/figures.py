@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from magface_al.bootstrap import mean_interval
 from magface_al.files import replacing
 from magface_al.metrics import Ranking, eer
 
@@ -274,24 +273,4 @@ def training_figure(history: Sequence[Mapping[str, Any]], best_epoch: int) -> Fi
     for axes in (loss, cosine, validation):
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    return figure
-
-
-def label_efficiency_figure(changes: Mapping[str, np.ndarray], answers: Sequence[int]) -> Figure:
-    """strategy -> change of the EER in points [seeds, rounds], over the number of answers: means, and 95 % intervals as bars."""
-    figure = new_figure(7.2, 4.4)
-    axes = figure.subplots()
-    for k, (name, change) in enumerate(changes.items()):
-        mean, low, high = np.array([mean_interval(column) for column in change.T]).T
-        at = np.array(answers) * 1.025 ** (k - len(changes) / 2)  # side by side, so that no bar hides another
-        axes.errorbar(at, mean, [mean - low, high - mean], label=name, marker="osD^vPX*"[k % 8], markersize=5,
-                      linewidth=2.2 if name == "mix" else 1.2, capsize=2, color=f"C{k}")  # fmt: skip
-    axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_xscale("log")
-    axes.set_xticks(answers, [str(count) for count in answers])
-    axes.minorticks_off()
-    axes.set_xlabel("answers")
-    axes.set_ylabel("change of the EER, percentage points")
-    axes.set_title("people never asked about: lower is better", fontsize=11)
-    axes.legend(fontsize=9, ncols=2)
     return figure
