@@ -24,7 +24,7 @@ demo-label: $(VENV)/ready
 	$(VENV)/bin/python tools/demo_label.py --output_dir $(DEMO)
 
 test: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The labeller in a real browser. Needs Debian's chromium, which is installed where it is missing and that is allowed.
 test-browser: $(VENV)/browser-ready $(CHROMIUM)

@@ -24,18 +24,19 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items):
-    """Slow tests first, so that parallel workers end together."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Files with slow tests first, so that parallel workers end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture
 def run_script(tmp_path):
     """Run a script in tmp_path as a user would; returns the finished process."""
 
-    def run(name, *flags, code=0, **options):
+    def run(name, *flags, code=0, timeout=600, **options):
         command = [sys.executable, str(ROOT / name), *map(str, flags)]
         done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600, **options
+            command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=timeout, **options
         )
         assert code is None or done.returncode == code, (
             f"exit {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"

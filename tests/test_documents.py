@@ -162,7 +162,7 @@ def test_every_flag_is_explained_in_the_readme(script):
 
 @pytest.mark.slow
 def test_the_demo_improves_on_people_it_never_trained_on(run_script, tmp_path):
-    run_script("tools/demo.py", "--output_dir", "demo")
+    run_script("tools/demo.py", "--output_dir", "demo", timeout=1800)
     target = json.loads((tmp_path / "demo" / "evaluation" / "evaluation.json").read_text())["target"]
     assert target["change_intervals_95"]["eer"][1] < 0
     assert 0.85 <= target["before"]["auc"] <= 0.98
