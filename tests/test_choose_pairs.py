@@ -147,6 +147,20 @@ def test_an_oracle_errs_as_often_as_told(run_script, tmp_path):
     assert 70 <= sum(a.label != b.label for a, b in zip(right.pairs, noisy.pairs, strict=True)) <= 130
 
 
+@pytest.mark.slow
+def test_the_benchmark_of_label_efficiency_prints_its_table(run_script, tmp_path):
+    done = run_script("benchmarks/bench_label_efficiency.py", "--seeds", 2, "--people", 12, "--held_out", 10, "--images", 3,
+                      "--rounds", 10, 20, "--strategies", "random", "hardest", "mix", "--output_dir", "out")  # fmt: skip
+    found = json.loads((tmp_path / "out" / "drawn.json").read_text())
+    assert {name: np.shape(rates) for name, rates in found["eer"].items()} == dict.fromkeys(
+        ["random", "hardest", "mix"], (2, 2)
+    )
+    change = np.mean(np.array(found["eer"]["hardest"]) - np.array(found["start"])[:, None], axis=0)
+    row = next(line for line in done.stdout.splitlines() if line.startswith("| hardest |"))
+    assert [float(cell.split()[0]) for cell in row.split("|")[2:4]] == pytest.approx(change, abs=0.006)
+    assert (tmp_path / "out" / "drawn.png").stat().st_size > 10_000
+
+
 def test_memory_holds_no_matrix_of_all_pairs(tmp_path):
     """12,000 images, of which the matrix of all similarities would be 576 MB. What is held does not grow with them."""
     code = f"""
