@@ -60,12 +60,12 @@ def main(args: argparse.Namespace, run: Run) -> None:
         stage("build_hard_pairs.py", "--features_list", "learn.npy", "--output_file", "feedback.json", "--strategy", "sampled",
               "--candidate_mult", 2, "--pos_target", 250, "--neg_target", 250)  # fmt: skip
         stage("visualize_errors.py", "--model", MODEL, "--feedback_file", "held_out/feedback_pairs_test.json", "--output_dir", "errors_before",
-              "--max_fp", 50, "--max_fn", 50)  # fmt: skip
+              "--max_fp", 15, "--max_fn", 15)  # fmt: skip
         stage("finetune_on_feedback.py", "--checkpoint", MODEL, "--feedback_file", "feedback.json", "--output_dir", "tuned",
               "--epochs", args.epochs, "--batch_size", 32, "--lr", 0.0005)  # fmt: skip
         ask_about_unnamed_people(stage, people, args)
         stage("visualize_errors.py", "--model", "tuned_again/magface_feedback_best.pth", "--feedback_file", "held_out/feedback_pairs_test.json",
-              "--output_dir", "errors_after", "--max_fp", 50, "--max_fn", 50)  # fmt: skip
+              "--output_dir", "errors_after", "--max_fp", 15, "--max_fn", 15)  # fmt: skip
         stage("evaluate_finetuned_model.py", "--checkpoint", MODEL, "--finetuned", "tuned_again/magface_feedback_best.pth",
               "--feedback_file", "held_out/feedback_pairs_test.json", "--general_file", "general/feedback_pairs_test.json",
               "--max_regression", 0.02, "--output_dir", "evaluation")  # fmt: skip
