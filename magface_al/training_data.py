@@ -126,7 +126,9 @@ class TrainingSet:
         self._class_offsets = np.cumsum([0, *(len(source.classes) for source in sources)])
         self._image_offsets = np.cumsum([0, *(len(source.labels) for source in sources)])
         self.num_classes = int(self._class_offsets[-1])
-        offset_labels = [source.labels + offset for source, offset in zip(sources, self._class_offsets, strict=False)]
+        offset_labels = [
+            source.labels + offset for source, offset in zip(sources, self._class_offsets[:-1], strict=True)
+        ]
         self.labels = np.concatenate(offset_labels)
 
     def __len__(self) -> int:
@@ -158,7 +160,7 @@ class TrainingSet:
         counts = np.bincount(self.labels, minlength=self.num_classes)
         with replacing(path) as file:
             file.write("class\tid\timages\tsource\n")
-            for source, offset in zip(self.sources, self._class_offsets, strict=False):
+            for source, offset in zip(self.sources, self._class_offsets[:-1], strict=True):
                 for number, identity in enumerate(source.classes, int(offset)):
                     file.write(f"{number}\t{identity}\t{counts[number]}\t{source.description}\n")
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from browser import (  # noqa: F401 (fixtures)
     KEY,
+    LAN_NAME,
     all_saved,
     answer_all,
     chromium,
@@ -294,7 +295,7 @@ def test_the_end_says_what_comes_next(open_page, people, tmp_path):
         answer_all(page, truth)
         assert "settled: " in page.inner_text("#done-counts")
         assert page.inner_text("#command").startswith("python finetune_on_feedback.py")
-        assert "1 pairs wait for somebody else" in page.inner_text("#done-others")
+        assert "1 pair waits for somebody else" in page.inner_text("#done-others")
         page.click("#skipped-button")
         page.wait_for_selector("#work:not([hidden])")
         page.keyboard.press(KEY[truth[shown(page)]])
@@ -304,6 +305,19 @@ def test_the_end_says_what_comes_next(open_page, people, tmp_path):
         page.click("text=Copy")
         page.wait_for_selector("text=Copied")
         assert page.evaluate("navigator.clipboard.readText()") == page.inner_text("#command")
+
+
+def test_served_to_the_network_it_works_without_what_browsers_keep_for_secure_pages(open_page, people, tmp_path):
+    truth = people(identities=4, pairs=8)
+    flags = ["--annotator", "ann", "--host", "0.0.0.0", "--allowed_host", LAN_NAME]
+    with labeller(tmp_path, *flags, pairs="learn/pairs.json") as server:
+        page = start(server, open_page, host=LAN_NAME)
+        assert not page.evaluate("isSecureContext")
+        answer_all(page, truth)
+        all_saved(page)
+        page.click("text=Copy")
+        assert page.evaluate("getSelection().toString()") == page.inner_text("#command")
+        assert Client(server).call("progress")["settled"] == 8
 
 
 def test_each_browser_has_a_name_of_its_own(open_page, people, tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from magface_al.labelling.answer_store import Lease
 from magface_al.labelling.answers import Answers
@@ -160,7 +161,7 @@ class Assignment:
         left = (
             pair_id for pair_id in self.gold if pair_id not in held and annotator not in self.answers.votes(pair_id)
         )
-        return [pair_id for pair_id, _ in zip(left, range(1), strict=False)]
+        return list(islice(left, 1))
 
     def release(self, annotator: str, client: str, pair_ids: Iterable[str]) -> list[tuple[str, str, str]]:
         """Give pairs back that a closed window held; returns the leases to be removed."""

@@ -26,8 +26,17 @@ export async function api(name, body = {}, options = {}) {
   return response.json();
 }
 
+// A random UUID (version 4). crypto.randomUUID is missing on pages served unencrypted from another machine.
+function uuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const digits = [...bytes].map(byte => byte.toString(16).padStart(2, "0")).join("");
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
 // One per window, kept over a reload: it tells the server which window holds which pairs.
-export const client = sessionStorage.getItem("label:client") ?? crypto.randomUUID();
+export const client = sessionStorage.getItem("label:client") ?? uuid();
 sessionStorage.setItem("label:client", client);
 
 export class Session {
@@ -64,7 +73,7 @@ export class Session {
 
   event(fields) {
     const event = {
-      event_id: crypto.randomUUID(),
+      event_id: uuid(),
       annotator: this.name,
       answered_at: new Date().toISOString(),
       ...fields,

@@ -216,7 +216,7 @@ async function finished() {
   element("done-counts").textContent =
     `You gave ${progress.answers} answers. In all, ${progress.settled} of ${progress.pairs} pairs are settled: ${progress.same} same, ${progress.different} different.`;
   element("done-others").textContent = withOthers > 0
-    ? `${withOthers} pairs wait for somebody else: they are on another screen, or want a second person.` : "";
+    ? `${withOthers} ${withOthers === 1 ? "pair waits" : "pairs wait"} for somebody else: on another screen, or for a second person.` : "";
   element("skipped-button").hidden = !progress.skipped;
   element("skipped-button").textContent = `Ask the ${progress.skipped} skipped again`;
   element("command").textContent = session.next.join("\n");
