@@ -139,6 +139,32 @@ def test_sources_are_compounded_and_every_head_and_optimizer_runs(run_script, tm
     assert not torch.equal(before["fc.weight"], after["fc.weight"])
 
 
+def test_half_precision_counts_the_steps_that_overflow_and_stays_finite(run_script, tmp_path, people):
+    flags = ["--data", people / "records", *SMALL, "--batch_size", 6, "--epochs", 1, "--precision", "fp16"]
+    done = run_script("train.py", *flags)
+    entry = history(tmp_path / "trained")[0]
+    assert 0 < entry["skipped"] < 10  # the loss scale starts high and is halved until the gradients fit
+    assert f"{entry['skipped']:.0f} steps had no finite gradient and were skipped" in done.stderr
+    assert np.isfinite(entry["loss"])
+    scale = read_checkpoint(tmp_path / "trained" / "training_state.pth")["trainer"]["loss_scale"]["factor"]
+    assert scale == 2.0 ** (16 - entry["skipped"])
+    for key, value in load_backbone(tmp_path / "trained" / "best.pth").model.state_dict().items():
+        assert value.isfinite().all(), key
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on the CPU")
+def test_a_compiled_network_learns_the_same(run_script, tmp_path, people):
+    flags = ["--data", people / "records", *SMALL, "--epochs", 1, "--dropout", 0]
+    run_script("train.py", *flags, "--output_dir", "plain")
+    run_script("train.py", *flags, "--output_dir", "compiled", "--compile")
+    plain, compiled = (history(tmp_path / name)[0] for name in ("plain", "compiled"))
+    assert compiled["loss"] == pytest.approx(plain["loss"], rel=1e-3)
+    plain, compiled = (load_backbone(tmp_path / name / "best.pth").model.state_dict() for name in ("plain", "compiled"))
+    for key, value in plain.items():
+        assert torch.allclose(compiled[key].float(), value.float(), rtol=1e-2, atol=1e-3), key
+
+
 def test_the_magnitude_range_comes_from_existing_features(run_script, tmp_path, people):
     flags = [
         "--data",
