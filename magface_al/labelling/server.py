@@ -7,6 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import uvicorn
@@ -26,7 +27,7 @@ from magface_al.labelling.security import Guard
 LARGEST_BODY = 1 << 20  # bytes of a request
 LARGEST_IMAGE = 20 << 20
 
-_PAGES = {"/": "label.html", "/grid": "grid.html", "/review": "review.html"}
+_PAGES = {"/": ("Pairs", "label"), "/grid": ("Grid", "grid"), "/review": ("Review", "review")}
 _STATIC = {
     "style.css": "text/css",
     "icon.svg": "image/svg+xml",
@@ -49,8 +50,8 @@ def build_app(labeller: Labeller, site: Site, guard: dict[str, Any]) -> Guard:
 
     calls = Api(labeller, site).calls()
     routes = [
-        *(Route(path, _file(name, "text/html")) for path, name in _PAGES.items()),
-        *(Route(f"/static/{name}", _file(name, kind)) for name, kind in _STATIC.items()),
+        *(Route(path, _serving(_page(title, name), "text/html")) for path, (title, name) in _PAGES.items()),
+        *(Route(f"/static/{name}", _serving(_text(name), kind)) for name, kind in _STATIC.items()),
         *(Route(f"/api/{name}", _endpoint(name, call, exporter), methods=["POST"]) for name, call in calls.items()),
         Route("/image/{image}", image),
     ]
@@ -97,9 +98,17 @@ def _refusal(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": error.detail}, status_code=error.status_code)
 
 
-def _file(name: str, kind: str) -> Callable[[Request], Response]:
-    content = resources.files("magface_al.labelling").joinpath("static", name).read_bytes()
+def _serving(content: str, kind: str) -> Callable[[Request], Response]:
     return lambda _: Response(content, media_type=kind)
+
+
+def _page(title: str, name: str) -> str:
+    """A page's own part in the frame that all pages share."""
+    return Template(_text("frame.html")).substitute(title=title, script=f"{name}.js", content=_text(f"{name}.html"))
+
+
+def _text(name: str) -> str:
+    return resources.files("magface_al.labelling").joinpath("static", name).read_text(encoding="utf-8")
 
 
 def _image_response(path: Path) -> Response:

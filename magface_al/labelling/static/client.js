@@ -56,6 +56,8 @@ export class Session {
     element("who").textContent = session.name;
     element("who").addEventListener("click", () => session.rename());
     element("help-button").addEventListener("click", () => element("help").showModal());
+    document.addEventListener("keydown", event => ["h", "?"].includes(pageKey(event)) && element("help").showModal());
+    document.querySelector(`nav a[href="${location.pathname}"]`)?.setAttribute("aria-current", "page");
     for (const dialog of document.querySelectorAll("dialog")) {
       dialog.querySelector("[data-close]")?.addEventListener("click", () => dialog.close());
     }

@@ -148,7 +148,6 @@ const ACTIONS = {
   z: undo, Backspace: undo,
   m: () => { opinionShown = !opinionShown; if (shown) showMarks(); },
   p: () => { location.href = "/"; },
-  h: () => element("help").showModal(), "?": () => element("help").showModal(),
 };
 
 document.addEventListener("keydown", event => {

@@ -235,7 +235,6 @@ const ACTIONS = {
   m: () => { opinionShown = !opinionShown; showOpinion(); },
   g: () => { location.href = "/grid"; },
   c: () => { if (progress?.contradictions) location.href = "/review#contradictions"; },
-  h: () => element("help").showModal(), "?": () => element("help").showModal(),
 };
 const BAD_ACTIONS = {
   ArrowLeft: () => badSide("left"), ArrowRight: () => badSide("right"), b: () => badSide("both"),
