@@ -9,9 +9,7 @@ example  python benchmarks/bench_templates.py --work_dir /tmp/templates
 from __future__ import annotations
 
 import argparse
-import contextlib
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,10 +20,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from timing import heading  # noqa: E402
+from timing import heading, watched  # noqa: E402
 
 from magface_al import cli  # noqa: E402
-from magface_al.errors import WorkError  # noqa: E402
 from magface_al.feature_writer import FeatureWriter  # noqa: E402
 from magface_al.manifest import Run  # noqa: E402
 
@@ -91,24 +88,6 @@ def main(args: argparse.Namespace, run: Run) -> None:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         print(f"evaluate_templates.py: {seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of processor time")
         print(f"at most {resident:.2f} GiB resident, {own:.2f} GiB without mapped files")
-
-
-def watched(command: list[str]) -> tuple[float, float, float]:
-    """(seconds, highest resident memory, highest resident memory without mapped files, in GiB) of a command, on Linux."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command)
-    resident = own = 0.0
-    while process.poll() is None:
-        with contextlib.suppress(OSError):  # it may end between the two lines
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            sizes = {
-                words[0]: int(words[1]) / 2**20 for line in status.splitlines() if (words := line.split())[-1] == "kB"
-            }
-            resident, own = max(resident, sizes.get("VmHWM:", 0.0)), max(own, sizes.get("RssAnon:", 0.0))
-        time.sleep(0.05)
-    if process.returncode:
-        raise WorkError(f"{command[1]} ended with exit code {process.returncode}")
-    return time.perf_counter() - started, resident, own
 
 
 if __name__ == "__main__":

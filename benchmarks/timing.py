@@ -1,12 +1,15 @@
-"""Seconds, ratios and the lines about machine and versions that stand above every benchmark's table."""
+"""Seconds, memory, ratios and the lines about machine and versions that stand above every benchmark's table."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,6 +25,24 @@ def seconds(work: Callable[[], object], rounds: int = 3, device: torch.device | 
             torch.cuda.synchronize(device)
         best = min(best, time.perf_counter() - started)
     return best
+
+
+def watched(command: list[str]) -> tuple[float, float, float]:
+    """(seconds, highest resident memory, highest resident memory without mapped files, in GiB) of a command, on Linux."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command)
+    resident = own = 0.0
+    while process.poll() is None:
+        with contextlib.suppress(OSError):  # it may end between the two lines
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            sizes = {
+                words[0]: int(words[1]) / 2**20 for line in status.splitlines() if (words := line.split())[-1] == "kB"
+            }
+            resident, own = max(resident, sizes.get("VmHWM:", 0.0)), max(own, sizes.get("RssAnon:", 0.0))
+        time.sleep(0.05)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return time.perf_counter() - started, resident, own
 
 
 def heading() -> None:
