@@ -32,7 +32,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     files = parser.add_argument_group("files")
     files.add_argument(
-        "--feedback_file", type=Path, required=True, metavar="PAIRS.json", help="answered pairs to learn from"
+        "--feedback_file",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="PAIRS.json",
+        help="answered pairs to learn from; of a pair that stands in several files the last one counts",
     )
     files.add_argument(
         "--replay_list",
@@ -115,15 +120,11 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.embed import Embedder
     from magface_al.finetune import FineTuner, index_pairs, validate
     from magface_al.finetune_progress import Progress
-    from magface_al.pairs import contradictions, describe, read_pairs
+    from magface_al.pairs import contradictions
     from magface_al.runtime import device_name, pick_device
 
     recipe = recipe_of(args)
-    answered = read_pairs(args.feedback_file).labelled()
-    run.read(args.feedback_file, describe(answered.pairs))
-    feedback = answered.without_holdout()
-    if held_out := len(answered.pairs) - len(feedback.pairs):
-        run.note(f"{held_out} pairs of random slices (holdout) are left out of training and validation")
+    feedback = read_feedback(args, run)
     if wrong := contradictions(feedback.pairs):
         run.note(
             f"{len(wrong)} pairs are answered different although other answers make them one person "
@@ -151,7 +152,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     else:
         progress.record({"epoch": 0, **validate(start, val, args.threshold)}, backbone.model)
     train_epochs(tuner, progress, val, args.threshold, run)
-    finish(args, progress, index_pairs([*train.pairs, *val.pairs, *test], faces), run)
+    finish(args, feedback, progress, index_pairs([*train.pairs, *val.pairs, *test], faces), run)
 
 
 def recipe_of(args: argparse.Namespace) -> Recipe:
@@ -160,6 +161,20 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 
     names = [field.name for field in fields(Recipe) if field.name != "augment"]
     return Recipe(**{name: getattr(args, name) for name in names}, augment=not args.no_augment)
+
+
+def read_feedback(args: argparse.Namespace, run: Run) -> PairFile:
+    """The answered pairs of all files, without those that only measure the error."""
+    from magface_al.pairs import describe, join_files, read_pairs
+
+    files = [read_pairs(path).labelled() for path in args.feedback_file]
+    for file in files:
+        run.read(file.path, describe(file.pairs))
+    answered = join_files(files)
+    feedback = answered.without_holdout()
+    if held_out := len(answered.pairs) - len(feedback.pairs):
+        run.note(f"{held_out} pairs of random slices (holdout) are left out of training and validation")
+    return feedback
 
 
 def read_faces(images: list[tuple[str, Path]], workers: int, size: int, run: Run) -> dict[str, np.ndarray]:
@@ -213,7 +228,7 @@ def split(args: argparse.Namespace, feedback: PairFile, faces: dict[str, np.ndar
     for name, part in zip(("training", "validation"), result.parts, strict=False):
         if len({pair.label for pair in part}) < 2:
             raise UserError(
-                f"{args.feedback_file}: the {name} part has {describe(part)}, expected both same and different ones; "
+                f"{feedback.path}: the {name} part has {describe(part)}, expected both same and different ones; "
                 "answer more pairs, of more people, or change --val_split or --seed"
             )
     return result.parts
@@ -270,7 +285,9 @@ def line_of(entry: dict[str, Any]) -> str:
     return f"epoch {entry['epoch']:>3}: validation {figures}"
 
 
-def finish(args: argparse.Namespace, progress: Progress, everything: AnsweredPairs, run: Run) -> None:
+def finish(
+    args: argparse.Namespace, feedback: PairFile, progress: Progress, everything: AnsweredPairs, run: Run
+) -> None:
     """Say what came out, list the answers worth a second look, and name the next command."""
     from magface_al.finetune import doubtful_answers
     from magface_al.pairs import write_pairs
@@ -285,7 +302,7 @@ def finish(args: argparse.Namespace, progress: Progress, everything: AnsweredPai
     )
     run.wrote(progress.best_path, f"the best weights (epoch {progress.best_epoch})")
     doubtful = doubtful_answers(everything, progress.best_embeddings(everything.faces), args.threshold)
-    write_pairs(args.output_dir / "relabel.json", doubtful, root=str(args.feedback_file.parent.resolve()))
+    write_pairs(args.output_dir / "relabel.json", doubtful, root=str(feedback.path.parent.resolve()))
     run.wrote(args.output_dir / "relabel.json", f"the {len(doubtful)} answers that the tuned model doubts most")
     part = "test" if args.test_split else "val"
     run.suggest(

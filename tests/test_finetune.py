@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -73,6 +74,25 @@ def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(run_script, tmp_
     assert "was trained with lr 0.0001, expected 0.5" in done.stderr
     done = run_script("finetune_on_feedback.py", *flags, "--output_dir", "empty", "--resume_training", code=2)
     assert "no training to resume" in done.stderr
+
+
+def test_several_files_are_learnt_from_as_one(run_script, tmp_path, flags, feedback):
+    content = json.loads(feedback.read_text())
+    pairs, half = content["pairs"], len(content["pairs"]) // 2
+    wrong = {**pairs[half], "label": 1 - pairs[half]["label"]}  # answered otherwise in the second file, which counts
+    parts = [tmp_path / "rounds" / "first.json", tmp_path / "rounds" / "deeper" / "second.json"]
+    parts[1].parent.mkdir(parents=True)
+    for path, part in zip(parts, ([*pairs[:half], wrong], pairs[half:]), strict=True):
+        places = [
+            {key: os.path.relpath(read_pairs(feedback).locate(pair[key]), path.parent) for key in ("image1", "image2")}
+            for pair in part
+        ]
+        placed = [pair | place for pair, place in zip(part, places, strict=True)]
+        path.write_text(json.dumps({"pairs": placed}))
+    run_script("finetune_on_feedback.py", *flags, "--epochs", 1, "--output_dir", "one")
+    run_script("finetune_on_feedback.py", *flags, "--epochs", 1, "--output_dir", "two", "--feedback_file", *parts)
+    one, two = ((tmp_path / name / "history.json").read_text() for name in ("one", "two"))
+    assert one == two
 
 
 def test_ctrl_c_keeps_the_epochs_that_are_done(tmp_path, flags, run_script):

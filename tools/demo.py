@@ -25,7 +25,6 @@ sys.path.insert(0, str(ROOT))
 from magface_al import cli  # noqa: E402
 from magface_al.errors import WorkError  # noqa: E402
 from magface_al.manifest import Run  # noqa: E402
-from magface_al.pairs import read_pairs, write_pairs  # noqa: E402
 
 MODEL = ROOT / "assets" / "demo_magface.pth"
 
@@ -86,18 +85,11 @@ def ask_about_unnamed_people(stage: Callable[..., None], people: Callable[..., N
     stage("gen_features.py", "--inf_list", "unnamed/images.list", "--feat_list", "unnamed.npy", "--resume", tuned)
     stage("choose_pairs.py", "--features_list", "unnamed.npy", "--output_file", "ask.json", "--budget", 200)
     stage("tools/oracle.py", "--pairs_file", "ask.json", "--feedback_file", "answers.json")
-    join(args.output_dir, ["feedback.json", "answers.json"], "all_answers.json")
-    stage("finetune_on_feedback.py", "--checkpoint", MODEL, "--feedback_file", "all_answers.json", "--output_dir", "tuned_again",
+    stage("finetune_on_feedback.py", "--checkpoint", MODEL, "--feedback_file", "feedback.json", "answers.json", "--output_dir", "tuned_again",
           "--epochs", args.epochs, "--batch_size", 32, "--lr", 0.0005)  # fmt: skip
     stage("choose_pairs.py", "--features_list", "unnamed.npy", "--answered", "answers.json", "--output_file", "ask_next.json")  # fmt: skip
     stage("evaluate_finetuned_model.py", "--checkpoint", tuned, "--finetuned", again, "--feedback_file",
           "held_out/feedback_pairs_test.json", "--output_dir", "evaluation_of_the_round")  # fmt: skip
-
-
-def join(folder: Path, names: list[str], joined: str) -> None:
-    """The pairs of several files in one; their images are named from the same folder."""
-    pairs = [pair for name in names for pair in read_pairs(folder / name).pairs]
-    write_pairs(folder / joined, pairs, root=".")
 
 
 def conclude(folder: Path, run: Run) -> None:
