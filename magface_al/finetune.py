@@ -22,7 +22,7 @@ from magface_al.embed import CPU_BATCH, Embedder
 from magface_al.errors import WorkError
 from magface_al.features import magnitudes, unit
 from magface_al.metrics import Figures, best_threshold, confusion
-from magface_al.pairs import SAME, Pair, image_identities, name_people
+from magface_al.pairs import SAME, Pair, given_names, image_identities
 from magface_al.preprocess import Preprocessing, to_input
 from magface_al.runtime import keep_freed_memory, mixed_precision
 from magface_al.schedules import average, warmup_cosine
@@ -59,9 +59,8 @@ class AnsweredPairs:
     """Pairs as indices into their images uint8 [M, size, size, 3] BGR, which are held in memory (38 kB each).
 
     names [M]; first, second int64 [N]; same bool [N]; groups int64 [M], equal where two images are known to show one
-    person; pairs [N] as they stand in the file; named: every pair says who is on it, so that the groups are people. The
-    last `replay` faces are of no pair and have no name or group: faces nobody answered about, on which the model must
-    stay as it is.
+    person; named bool [M]: a pair says who is on the image; pairs [N] as they stand in the file. The last `replay` faces are
+    of no pair and have no name or group: faces nobody answered about, on which the model must stay as it is.
     """
 
     names: list[str]
@@ -70,8 +69,8 @@ class AnsweredPairs:
     second: np.ndarray
     same: np.ndarray
     groups: np.ndarray
+    named: np.ndarray
     pairs: Sequence[Pair]
-    named: bool
     replay: int = 0
 
     def similarities(self, embeddings: np.ndarray) -> np.ndarray:
@@ -80,13 +79,15 @@ class AnsweredPairs:
         return np.einsum("nd,nd->n", directions[self.first], directions[self.second])
 
     def every_pair(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(cosine, same), float32 and bool [K], of all pairs of the images where people are named, otherwise of the answered
-        ones: a hundred images have 4,950 pairs, and rank two models that 50 answers cannot tell apart."""
-        if not self.named:
-            return self.similarities(embeddings), self.same
-        directions, groups = unit(embeddings[:RANKED_IMAGES]), self.groups[:RANKED_IMAGES]
-        i, j = np.triu_indices(len(directions), 1)
-        return (directions @ directions.T)[i, j], groups[i] == groups[j]
+        """(cosine, same), float32 and bool [K], of all pairs of the images whose people are named, and of the answered pairs
+        of the others: a hundred named images have 4,950 pairs, and rank two models that 50 answers cannot tell apart."""
+        directions, named = unit(embeddings), np.flatnonzero(self.named)[:RANKED_IMAGES]
+        i, j = np.triu_indices(len(named), 1)
+        others = ~(self.named[self.first] & self.named[self.second])
+        cosine = np.concatenate(
+            [(directions[named] @ directions[named].T)[i, j], self.similarities(embeddings)[others]]
+        )
+        return cosine, np.concatenate([self.groups[named][i] == self.groups[named][j], self.same[others]])
 
 
 def index_pairs(
@@ -95,7 +96,7 @@ def index_pairs(
     """Index pairs, all of whose images must be in `faces` (name -> uint8 [size, size, 3]); replay as in AnsweredPairs."""
     names = list(dict.fromkeys(name for pair in pairs for name in (pair.image1, pair.image2)))
     row = {name: k for k, name in enumerate(names)}
-    identity = image_identities(pairs)
+    identity, known = image_identities(pairs), given_names(pairs)
     return AnsweredPairs(
         names=names,
         faces=np.stack([*(faces[name] for name in names), *replay]),
@@ -103,8 +104,8 @@ def index_pairs(
         second=np.array([row[pair.image2] for pair in pairs]),
         same=np.array([pair.label == SAME for pair in pairs]),
         groups=np.unique([identity[name] for name in names], return_inverse=True)[1],
+        named=np.array([name in known for name in names]),
         pairs=pairs,
-        named=name_people(pairs),
         replay=len(replay),
     )
 

@@ -145,9 +145,17 @@ def write_pairs(path: Path, pairs: Iterable[Pair], **extra: Any) -> None:
     write_json(path, {"pairs": [pair.to_dict() for pair in pairs], **extra})
 
 
+def given_names(pairs: Sequence[Pair]) -> dict[str, str]:
+    """Image -> who is on it, where a pair says so (identity1, identity2)."""
+    return {
+        name: str(pair.extra[key]) for pair in pairs for name, key in _named(pair) if pair.extra.get(key) is not None
+    }
+
+
 def name_people(pairs: Sequence[Pair]) -> bool:
-    """Whether every pair says who is on its two sides (identity1, identity2)."""
-    return all(pair.extra.get(key) is not None for pair in pairs for _, key in _named(pair))
+    """Whether the pairs say of each of their images who is on it."""
+    known = given_names(pairs)
+    return all(name in known for pair in pairs for name, _ in _named(pair))
 
 
 def image_identities(pairs: Sequence[Pair]) -> dict[str, str]:
@@ -155,9 +163,7 @@ def image_identities(pairs: Sequence[Pair]) -> dict[str, str]:
 
     Images without a given identity that are joined by "same" answers (directly or through others) get one identity.
     """
-    known = {
-        name: str(pair.extra[key]) for pair in pairs for name, key in _named(pair) if pair.extra.get(key) is not None
-    }
+    known = given_names(pairs)
     same = [(pair.image1, pair.image2) for pair in pairs if pair.label == SAME]
     groups = connected_components([name for pair in pairs for name, _ in _named(pair)], same)
     return {name: known.get(name, f"group of {group}") for name, group in groups.items()}

@@ -195,18 +195,34 @@ def test_replayed_faces_hold_the_model_where_it_was(run_script, tmp_path, flags,
     assert moved[1000] < moved[0] / 2
 
 
-def test_validation_ranks_every_pair_of_people_who_are_named(run_script, tmp_path, flags, feedback, tiny_checkpoint):
-    run_script("finetune_on_feedback.py", *flags, "--epochs", 1, "--lr", 1e-12, "--output_dir", "named")
+@pytest.mark.parametrize("unnamed", [0, 0.3], ids=["all", "some"])
+def test_validation_ranks_every_pair_of_people_who_are_named(
+    run_script, tmp_path, flags, feedback, tiny_checkpoint, unnamed
+):
+    content = json.loads(feedback.read_text())
+    nameless = sorted({pair[f"identity{side}"] for pair in content["pairs"] for side in (1, 2)})
+    nameless = set(nameless[: round(unnamed * len(nameless))])
+    for pair in content["pairs"]:
+        for key in ("identity1", "identity2"):
+            pair[key] = None if pair[key] in nameless else pair[key]
+    feedback.write_text(json.dumps(content))
+    run_script(
+        "finetune_on_feedback.py", *flags, "--epochs", 1, "--lr", 1e-12, "--split_by", "pair", "--output_dir", "named"
+    )
     found = read_pairs(tmp_path / "named" / "val_pairs.json")
-    model = load_backbone(tiny_checkpoint)
-    faces = np.stack([decode_image(found.locate(name))[0] for name in found.images()])
+    model, names = load_backbone(tiny_checkpoint), found.images()
+    faces = np.stack([decode_image(found.locate(name))[0] for name in names])
     directions = unit(Embedder(model.model, model.preprocessing, torch.device("cpu"))(faces))
-    person = [Path(name).parent.name for name in found.images()]
-    pairs = [(i, j) for i in range(len(person)) for j in range(i)]
-    auc = roc_auc_score([person[i] == person[j] for i, j in pairs], [directions[i] @ directions[j] for i, j in pairs])
+    person = {name: Path(name).parent.name for name in names}
+    known = [name for name in names if person[name] not in nameless]
+    ranked = [(one, two, person[one] == person[two]) for k, one in enumerate(known) for two in known[:k]]
+    answered = [(p.image1, p.image2, p.label) for p in found.pairs if {person[p.image1], person[p.image2]} & nameless]
+    assert len(ranked) > 2 * len(found.pairs)
+    assert bool(answered) == bool(unnamed)
+    row = {name: k for k, name in enumerate(names)}
+    same, cosine = zip(*((label, directions[row[one]] @ directions[row[two]]) for one, two, label in ranked + answered), strict=True)  # fmt: skip
     start = json.loads((tmp_path / "named" / "history.json").read_text())["epochs"][0]
-    assert start["val_auc"] == pytest.approx(auc, abs=1e-5)
-    assert len(pairs) > 2 * len(found.pairs)
+    assert start["val_auc"] == pytest.approx(roc_auc_score(same, cosine), abs=1e-5)
 
 
 def test_validation_ranks_the_answered_pairs_of_people_without_names(run_script, tmp_path, flags, feedback):

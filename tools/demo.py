@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     parser.add_argument("--output_dir", type=Path, default=Path("demo"), help="folder for everything written")
     parser.add_argument("--domain", default="cctv", help="camera that the model has to adapt to")
-    parser.add_argument("--epochs", type=cli.positive_int, default=8, help="of fine-tuning")
+    parser.add_argument("--epochs", type=cli.positive_int, default=6, help="of fine-tuning")
     return parser
 
 
@@ -51,23 +51,27 @@ def main(args: argparse.Namespace, run: Run) -> None:
         stage("create_test_feedback.py", "--synthetic", "--domain", domain, "--num_identities", count, "--images_per_identity", 6,
               "--num_pairs", pairs, "--seed", seed, "--output_dir", name)  # fmt: skip
 
+    def fine_tune(output: str, *answers: str) -> None:
+        stage("finetune_on_feedback.py", "--checkpoint", MODEL, "--feedback_file", *answers, "--replay_list", "ordinary/images.list",
+              "--output_dir", output, "--epochs", args.epochs, "--batch_size", 32, "--lr", 0.0005)  # fmt: skip
+
     try:
         people("learn", 101, 120, 600, args.domain)
         people("held_out", 102, 150, 1500, args.domain)
         people("general", 103, 150, 1500, "clean")
+        people("ordinary", 105, 100, 2, "clean")
         stage("gen_features.py", "--inf_list", "learn/images.list", "--feat_list", "learn.npy", "--resume", MODEL)
         stage("build_hard_pairs.py", "--features_list", "learn.npy", "--output_file", "feedback.json", "--strategy", "sampled",
               "--candidate_mult", 2, "--pos_target", 250, "--neg_target", 250)  # fmt: skip
         stage("visualize_errors.py", "--model", MODEL, "--feedback_file", "held_out/feedback_pairs_test.json", "--output_dir", "errors_before",
               "--max_fp", 15, "--max_fn", 15)  # fmt: skip
-        stage("finetune_on_feedback.py", "--checkpoint", MODEL, "--feedback_file", "feedback.json", "--output_dir", "tuned",
-              "--epochs", args.epochs, "--batch_size", 32, "--lr", 0.0005)  # fmt: skip
-        ask_about_unnamed_people(stage, people, args)
+        fine_tune("tuned", "feedback.json")
+        ask_about_unnamed_people(stage, people, fine_tune, args.domain)
         stage("visualize_errors.py", "--model", "tuned_again/magface_feedback_best.pth", "--feedback_file", "held_out/feedback_pairs_test.json",
               "--output_dir", "errors_after", "--max_fp", 15, "--max_fn", 15)  # fmt: skip
         stage("evaluate_finetuned_model.py", "--checkpoint", MODEL, "--finetuned", "tuned_again/magface_feedback_best.pth",
               "--feedback_file", "held_out/feedback_pairs_test.json", "--general_file", "general/feedback_pairs_test.json",
-              "--max_regression", 0.02, "--output_dir", "evaluation")  # fmt: skip
+              "--output_dir", "evaluation")  # fmt: skip
     except subprocess.CalledProcessError as error:
         raise WorkError(
             f"{Path(error.cmd[1]).name} ended with exit code {error.returncode}; its message stands above"
@@ -75,18 +79,19 @@ def main(args: argparse.Namespace, run: Run) -> None:
     conclude(folder, run)
 
 
-def ask_about_unnamed_people(stage: Callable[..., None], people: Callable[..., None], args: argparse.Namespace) -> None:
+def ask_about_unnamed_people(
+    stage: Callable[..., None], people: Callable[..., None], fine_tune: Callable[..., None], domain: str
+) -> None:
     """One round of active learning: features, questions, answers, fine-tuning on all answers, and what the round changed.
 
     From the new answers alone, all of them about hard pairs, the model would unlearn what the first ones taught.
     """
     tuned, again = "tuned/magface_feedback_best.pth", "tuned_again/magface_feedback_best.pth"
-    people("unnamed", 104, 120, 2, args.domain)
+    people("unnamed", 104, 120, 2, domain)
     stage("gen_features.py", "--inf_list", "unnamed/images.list", "--feat_list", "unnamed.npy", "--resume", tuned)
     stage("choose_pairs.py", "--features_list", "unnamed.npy", "--output_file", "ask.json", "--budget", 200)
     stage("tools/oracle.py", "--pairs_file", "ask.json", "--feedback_file", "answers.json")
-    stage("finetune_on_feedback.py", "--checkpoint", MODEL, "--feedback_file", "feedback.json", "answers.json", "--output_dir", "tuned_again",
-          "--epochs", args.epochs, "--batch_size", 32, "--lr", 0.0005)  # fmt: skip
+    fine_tune("tuned_again", "feedback.json", "answers.json")
     stage("choose_pairs.py", "--features_list", "unnamed.npy", "--answered", "answers.json", "--output_file", "ask_next.json")  # fmt: skip
     stage("evaluate_finetuned_model.py", "--checkpoint", tuned, "--finetuned", again, "--feedback_file",
           "held_out/feedback_pairs_test.json", "--output_dir", "evaluation_of_the_round")  # fmt: skip
