@@ -1,10 +1,11 @@
 """The whole loop on drawn people, with the real scripts: features, hard pairs, errors, fine-tuning, questions, evaluation.
 
 The model has seen only clean pictures (tools/pretrain_demo_model.py); the people of the demo are seen by a bad camera
-(domain cctv). It learns from answers about some of them and is measured on others. All faces are drawn: the figures say
-that the loop works, not how well it works on real faces. The first answers are about people whose names are known; then
-comes one round of active learning: choose_pairs.py asks about people whom nobody has named, an oracle answers, and the
-model is trained anew on all answers.
+(domain cctv). It learns from answers about some of them and is measured on others. Clean faces of yet others hold it in
+place (--replay_list), so that it gets no worse for the camera it knows. All faces are drawn: the figures say that the
+loop works, not how well it works on real faces. The first answers are about people whose names are known; then comes
+one round of active learning: choose_pairs.py asks about people whom nobody has named, an oracle answers, and the model
+is trained anew on all answers.
 
 example  python tools/demo.py --output_dir demo
 """
