@@ -95,21 +95,25 @@ def degrade(people: dict[str, list[Path]], folder: Path, seed: int) -> dict[str,
     return shifted
 
 
-def embed(checkpoint: Path, people: dict[str, list[Path]]) -> tuple[np.ndarray, np.ndarray]:
-    """(raw embeddings float32 [N, D], person index [N]) of all photos."""
+def person_of_photos(people: dict[str, list[Path]]) -> np.ndarray:
+    """int [N]: the number of the person on each photo."""
+    return np.repeat(np.arange(len(people)), [len(shots) for shots in people.values()])
+
+
+def embed(checkpoint: Path, people: dict[str, list[Path]]) -> np.ndarray:
+    """Raw embeddings float32 [N, D] of all photos."""
     backbone = load_backbone(checkpoint)
     embedder = Embedder(
         backbone.model, backbone.preprocessing, torch.device("cuda" if torch.cuda.is_available() else "cpu")
     )
     photos = [(str(photo), photo) for shots in people.values() for photo in shots]
-    rows = [embedder(batch.faces) for batch in face_batches(photos, 128, 2)]
-    return np.concatenate(rows), np.repeat(np.arange(len(people)), [len(shots) for shots in people.values()])
+    return np.concatenate([embedder(batch.faces) for batch in face_batches(photos, 128, 2)])
 
 
 def answers(people: dict[str, list[Path]], checkpoint: Path, count: int, choice: str, seed: int) -> list[Pair]:
     """`count` answered pairs, half same and half different; "hard" takes those the start model finds hardest."""
     photos = [photo for shots in people.values() for photo in shots]
-    embeddings, person = embed(checkpoint, people)
+    embeddings, person = embed(checkpoint, people), person_of_photos(people)
     candidates = {"random": 1, "hard": 6}[choice]
     rng = np.random.default_rng(seed)
     mined = mining.sampled(unit(embeddings), person, count // 2, count // 2, candidates, rng)
@@ -137,23 +141,26 @@ class Judge:
 
     def __init__(self, checkpoint: Path, people: dict[str, dict[str, list[Path]]], resamples: int) -> None:
         self.people, self.resamples = people, resamples
-        self.all_pairs = AllPairs(embed(checkpoint, people["clean"])[1])
+        self.all_pairs = AllPairs(person_of_photos(people["clean"]))
         self.start = {kind: self.eers(checkpoint, kind) for kind in people}
 
     def eers(self, checkpoint: Path, kind: str) -> np.ndarray:
         """[1 + resamples] EERs in percent, of the held-out people as photographed by `kind`."""
-        return self.all_pairs.eers(embed(checkpoint, self.people[kind])[0], self.resamples)
+        return self.all_pairs.eers(embed(checkpoint, self.people[kind]), self.resamples)
 
     def __call__(self, checkpoint: Path) -> Figures:
         """For "shifted" and "clean": eer, change (percentage points) and its 95 % interval."""
+        return self.changes({kind: self.eers(checkpoint, kind) for kind in self.start})
+
+    def changes(self, after: dict[str, np.ndarray]) -> Figures:
+        """The same, from EERs as `eers` gives them."""
         figures: Figures = {}
         for kind, start in self.start.items():
-            after = self.eers(checkpoint, kind)
-            interval = np.quantile((after - start)[1:], [0.025, 0.975]).tolist()
+            change = after[kind] - start
             figures[kind] = {
-                "eer": float(after[0]),
-                "change": float(after[0] - start[0]),
-                "change_interval_95": interval,
+                "eer": float(after[kind][0]),
+                "change": float(change[0]),
+                "change_interval_95": np.quantile(change[1:], [0.025, 0.975]).tolist(),
             }
         return figures
 
@@ -210,7 +217,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     learn, shifted = (degrade(people, work / "faces", args.seed) for people in (clean_learn, clean_held_out))
     replay = replay_list(images, work / "replay.list")
     judge = Judge(checkpoint, {"shifted": shifted, "clean": clean_held_out}, args.resamples)
-    table: dict[str, Figures] = {"start": judge(checkpoint)}
+    table: dict[str, Figures] = {"start": judge.changes(judge.start)}
     print(f"{'recipe':>12}  {'shifted EER %':>13}  {'change':>23}  {'clean EER %':>13}  {'change':>23}  {'seconds':>7}")
     print(line("start", table["start"], 0), flush=True)
     for name in args.recipes:

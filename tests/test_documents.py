@@ -169,7 +169,7 @@ def test_the_demo_improves_on_people_it_never_trained_on(run_script, tmp_path):
     errors = json.loads((tmp_path / "demo" / "errors_after" / "error_summary.json").read_text())
     page = (tmp_path / "demo" / "errors_after" / "index.html").read_text()
     for kind in ("false positive", "false negative"):
-        assert page.count(f'data-kind="{kind}"') == min(15, errors[f"{kind}s".replace(" ", "_")])
+        assert page.count(f'<li data-kind="{kind}"') == min(15, errors[f"{kind}s".replace(" ", "_")])
 
 
 @pytest.mark.slow

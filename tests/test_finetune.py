@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def feedback(run_script, tmp_path, features):
-    run_script("build_hard_pairs.py", "--features_list", features, "--output_file", "pairs.json", "--pos_target", 60, "--neg_target", 60)  # fmt: skip
+    run_script("build_hard_pairs.py", "--features_list", features, "--output_file", "pairs.json", "--pos_target", 40, "--neg_target", 40)  # fmt: skip
     return tmp_path / "pairs.json"
 
 

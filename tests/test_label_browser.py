@@ -24,7 +24,7 @@ from browser import (  # noqa: F401 (fixtures)
 )
 from labeller_process import ROOT, Client, labeller
 
-from magface_al.labelling.events import pair_id
+from magface_al.labelling.events import image_id, pair_id
 from magface_al.pairs import read_pairs
 
 pytestmark = pytest.mark.browser
@@ -247,6 +247,25 @@ def test_the_model_keeps_its_opinion_to_itself(open_page, people, tmp_path):
             if p["label"] == 1
         ]
         assert sorted(map(bool, shown_with)) == [False, True]
+
+
+def test_faces_swap_in_place_and_the_sides_stay_true(open_page, people, tmp_path):
+    people()
+    with labeller(tmp_path, "--annotator", "ann", pairs="learn/pairs.json") as server:
+        page = start(server, open_page)
+        pair, sides = shown(page), [page.get_attribute(f"#{side} img", "src") for side in ("left", "right")]
+        page.keyboard.press("r")
+        assert [page.get_attribute(f"#{side} img", "src") for side in ("right", "left")] == sides
+        assert page.get_attribute("#left img", "alt") == "left face"
+        assert shown(page) == pair
+        page.keyboard.press("b")
+        page.keyboard.press("ArrowLeft")
+        all_saved(page)
+        server.stop()
+        answered = next(p for p in read_pairs(tmp_path / "feedback.json").pairs if pair_id(p) == pair)
+        bad = getattr(answered, answered.extra["bad"])
+        assert answered.extra["left"] == answered.extra["bad"]
+        assert sides[1].endswith(image_id(bad))  # what had been on the right
 
 
 def test_faces_are_large_sharp_and_can_be_enlarged(open_page, people, tmp_path):

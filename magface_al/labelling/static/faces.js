@@ -1,7 +1,7 @@
 // Faces: loaded and decoded before they are shown, sharp when enlarged, and honest when the file is gone.
 
 export class Face {
-  constructor(id, text) {
+  constructor(id, text = "") {
     this.image = new Image();
     this.image.alt = text;
     this.image.draggable = false;

@@ -20,7 +20,7 @@ let undoing = false;
 let progress = null;
 
 function load(question) {
-  const faces = [new Face(question.left.image, "left face"), new Face(question.right.image, "right face")];
+  const faces = [new Face(question.left.image), new Face(question.right.image)];
   const entry = { question, faces, isReady: false };
   entry.ready = Promise.all(faces.map(face => face.ready)).then(() => { entry.isReady = true; });
   return entry;
@@ -73,7 +73,7 @@ function show(entry) {
   element("work").hidden = false;
   element("faces").classList.remove("zoomed");
   element("faces").dataset.pair = entry.question.pair;
-  ["left", "right"].forEach((side, k) => element(side).replaceChildren(entry.faces[k].element()));
+  showFaces();
   const broken = entry.faces.some(face => face.broken);
   element("missing-note").hidden = !broken;
   for (const button of document.querySelectorAll("button[data-answer]")) {
@@ -81,6 +81,22 @@ function show(entry) {
   }
   showOpinion();
   showButtons();
+}
+
+function showFaces() {
+  ["left", "right"].forEach((side, k) => {
+    shown.faces[k].image.alt = `${side} face`;
+    element(side).replaceChildren(shown.faces[k].element());
+  });
+}
+
+// Each face takes the other's place: aligned faces that flicker in one place show what differs.
+function swap() {
+  if (!shown || choosingBad) return;
+  const { question, faces } = shown;
+  [question.left, question.right] = [question.right, question.left];
+  faces.reverse();
+  showFaces();
 }
 
 function showOpinion() {
@@ -231,6 +247,7 @@ const ACTIONS = {
   4: () => ACTIONS.b(),
   k: () => answer("skip"),
   z: undo, Backspace: undo,
+  r: swap,
   x: () => toggleZoom(),
   m: () => { opinionShown = !opinionShown; showOpinion(); },
   g: () => { location.href = "/grid"; },
