@@ -87,7 +87,7 @@ class Client:
 
     def __init__(self, server, annotator="ann"):
         self.server, self.annotator, self.window = server, annotator, str(uuid.uuid4())
-        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        self.connection, self.last_used = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30), 0.0
         server.clients.append(self)
         self.cookie = self.request("GET", f"/?token={server.token}").getheader("set-cookie").partition(";")[0]
 
@@ -97,6 +97,11 @@ class Client:
         if getattr(self, "cookie", None):
             sent["Cookie"] = self.cookie
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        if (
+            time.monotonic() - self.last_used > 2
+        ):  # the server closes idle connections after five seconds; a browser knows
+            self.connection.close()
+        self.last_used = time.monotonic()
         self.connection.request(method, path, body, {name: value for name, value in sent.items() if value is not None})
         response = self.connection.getresponse()
         response.content = response.read()
