@@ -199,3 +199,10 @@ def test_the_benchmark_of_ijb_s_size_runs_and_says_what_it_took(run_script):
     )
     assert "| features.npy | all " in done.stdout
     assert any("bench_templates.py" in line for line in commands("CONTENT.md"))
+
+
+def test_the_benchmark_of_choosing_says_what_it_took(run_script):
+    done = run_script("benchmarks/bench_choosing.py", "--images", 1000, "--budget", 20, "--force_cpu")
+    assert "wrote 20 pairs to ask about" in done.stdout
+    assert re.search(r"choose_pairs.py: \d+\.\d s\nat most \d\.\d\d GiB resident", done.stdout)
+    assert any("bench_choosing.py" in line for line in commands("CONTENT.md"))
