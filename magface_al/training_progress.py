@@ -27,7 +27,10 @@ class TrainingProgress:
 
     def __init__(self, folder: Path, trainer: Trainer, made_with: dict[str, Any], model_facts: dict[str, Any]) -> None:
         self.folder, self.trainer, self.model_facts = folder, trainer, model_facts
-        self.made_with = plain({"recipe": asdict(trainer.recipe), **made_with})
+        recipe = asdict(trainer.recipe)
+        if trainer.recipe.schedule == "multistep":
+            del recipe["epochs"]  # no step's rate depends on it, so a finished run can be given more
+        self.made_with = plain({"recipe": recipe, **made_with})
         self.history: list[dict[str, Any]] = []
         self.best_epoch = 0
         self.steps, self.sums = 0, {}

@@ -215,6 +215,17 @@ def test_a_run_that_was_cut_anywhere_resumes_to_the_same_weights(tmp_path, run_s
     assert "was trained with momentum 0.9, expected 0.5; give the same flags and data, or start anew" in done.stderr
 
 
+def test_a_finished_run_can_be_given_more_epochs_where_the_rate_does_not_depend_on_them(run_script, tmp_path, people):
+    flags = ["--data", people / "records", *SMALL, "--milestones", 1]
+    run_script("train.py", *flags, "--epochs", 2, "--output_dir", "whole")
+    run_script("train.py", *flags, "--epochs", 1, "--output_dir", "longer")
+    run_script("train.py", *flags, "--epochs", 2, "--output_dir", "longer", "--resume_training")
+    assert history(tmp_path / "whole") == history(tmp_path / "longer")
+    run_script("train.py", *flags, "--epochs", 1, "--output_dir", "cosine", "--schedule", "cosine")
+    more = ["--epochs", 2, "--output_dir", "cosine", "--schedule", "cosine", "--resume_training"]
+    assert "was trained with epochs 1, expected 2" in run_script("train.py", *flags, *more, code=2).stderr
+
+
 def test_two_processes_split_the_classifier_and_another_number_goes_on(tmp_path, people, run_script):
     flags = ["--data", people / "records", *SMALL, "--dropout", 0, "--batch_norm", "frozen", "--split_fc"]
     done = torchrun(tmp_path, 2, *flags, "--epochs", 1, "--output_dir", "two")
