@@ -28,7 +28,7 @@ test: $(VENV)/ready
 
 # The labeller in a real browser. Needs Debian's chromium, which is installed where it is missing and that is allowed.
 test-browser: $(VENV)/browser-ready $(CHROMIUM)
-	$(VENV)/bin/python -m pytest -q -m browser -rA tests/test_label_browser.py tests/test_label_pages.py
+	$(VENV)/bin/python -m pytest -q -n $(WORKERS) -m browser -rA tests/test_label_browser.py tests/test_label_pages.py
 
 $(VENV)/browser-ready: $(VENV)/ready
 	$(VENV)/bin/python -m pip install --quiet --editable '.[test,browser]'

@@ -113,6 +113,8 @@ def test_a_bad_camera_is_learnt_from_500_answers_without_forgetting(shared_data,
         tmp_path,
         "--recipes",
         "replay",
+        "--resamples",
+        100,
         timeout=1800,
     )
     table = json.loads((tmp_path / "table.json").read_text())
