@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +116,12 @@ def write_onnx(backbone: Backbone, path: Path) -> float:
 
 def _onnx_graph(backbone: Backbone) -> bytes:
     example = torch.zeros(2, 3, backbone.own_preprocessing.size, backbone.own_preprocessing.size)
-    program: Any = torch.onnx.export(
-        backbone.model, (example,), dynamo=True, verbose=False, input_names=["input"], output_names=["embedding"],
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch 2.11 warns of what its own exporter does
+        program: Any = torch.onnx.export(
+            backbone.model, (example,), dynamo=True, verbose=False, input_names=["input"], output_names=["embedding"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+        )  # fmt: skip
     program.model.metadata_props[OUR_KEY] = json.dumps(backbone.card())
     buffer = io.BytesIO()
     program.save(buffer)
