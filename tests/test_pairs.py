@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from magface_al.errors import UserError
-from magface_al.pairs import Pair, contradictions, image_identities, read_pairs, write_pairs
+from magface_al.pairs import Pair, contradictions, image_identities, join_files, read_pairs, write_pairs
 from magface_al.splits import split_pairs
 
 
@@ -84,3 +84,22 @@ def test_without_identities_images_that_pairs_connect_stay_together():
     images = [{name for pair in part for name in (pair.image1, pair.image2)} for part in split.parts]
     assert not images[0] & images[1]
     assert (split.crossing, split.unit) == (0, "group of answers")
+
+
+def test_joined_files_know_an_image_by_its_place_and_never_let_go_of_a_random_slice(tmp_path, write_pairs_file):
+    for name in ("a.png", "b.png", "c.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "deeper").mkdir()
+    asked = [
+        {"image1": "a.png", "image2": "b.png", "label": 0, "holdout": True},
+        {"image1": "a.png", "image2": "c.png", "label": 0},
+    ]
+    mined = [
+        {"image1": "../b.png", "image2": "../a.png", "label": 1},
+        {"image1": "../c.png", "image2": "../a.png", "label": 1},
+    ]
+    files = [read_pairs(write_pairs_file(asked)), read_pairs(write_pairs_file(mined, "deeper/mined.json"))]
+    joined = join_files(files)
+    assert [(pair.label, pair.is_holdout()) for pair in joined.pairs] == [(1, True), (1, False)]
+    assert set(joined.images()) == {str(tmp_path / name) for name in ("a.png", "b.png", "c.png")}
+    assert [pair.label for pair in joined.without_holdout().pairs] == [1]
