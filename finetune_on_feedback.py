@@ -225,7 +225,7 @@ def split(args: argparse.Namespace, feedback: PairFile, faces: dict[str, np.ndar
         run.note(f"{result.crossing} pairs join people of different parts and are left out (split by {result.unit})")
     if args.split_by == "pair":
         run.note("split by pair: the same people are trained on and validated, so the validation figures are too good")
-    for name, part in zip(("training", "validation"), result.parts, strict=False):
+    for name, part in zip(("training", "validation"), result.parts[:2], strict=True):
         if len({pair.label for pair in part}) < 2:
             raise UserError(
                 f"{feedback.path}: the {name} part has {describe(part)}, expected both same and different ones; "

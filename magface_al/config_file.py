@@ -38,13 +38,13 @@ def _entries(path: Path) -> list[tuple[str, Any, int]]:
         raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}: expected lines of `flag: value`")
-    entries: dict[str, tuple[str, Any, int]] = {}
-    for (key, value), (node, _) in zip(values.items(), root.value, strict=False):
-        entries[str(key)] = (str(key), value, node.start_mark.line + 1)
     if len(root.value) > len(values):
         names = [node.value for node, _ in root.value]
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{path}: {twice!r} is given twice, expected once")
+    entries: dict[str, tuple[str, Any, int]] = {}
+    for (key, value), (node, _) in zip(values.items(), root.value, strict=True):
+        entries[str(key)] = (str(key), value, node.start_mark.line + 1)
     return list(entries.values())
 
 

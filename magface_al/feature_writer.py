@@ -87,7 +87,7 @@ class FeatureWriter:
         else:
             for start in range(0, len(names), ROWS_AT_ONCE):
                 text = format_fixed(embeddings[start : start + ROWS_AT_ONCE])
-                lines = zip(names[start:], text, strict=False)
+                lines = zip(names[start : start + ROWS_AT_ONCE], text, strict=True)
                 self._rows_file.write(b"".join(_encode([name, " "]) + row.tobytes() + b"\n" for name, row in lines))
         self.dimensions = embeddings.shape[1]
 

@@ -150,7 +150,7 @@ def test_curves_areas_and_pictures(run_script, tmp_path, listed, features):
     done = run_script(*listed, "--fmr", "0.05", "--quality", "age=score.txt", "--resamples", "30")
     found = json.loads((tmp_path / "quality" / "quality.json").read_text())
     stored = dict(
-        zip((features.with_suffix(".paths.txt")).read_text().split("\n"), np.load(features).astype(float), strict=False)
+        zip(features.with_suffix(".paths.txt").read_text().splitlines(), np.load(features).astype(float), strict=True)
     )
     pairs = json.loads((tmp_path / "every.json").read_text())
     cosine = {True: [], False: []}
