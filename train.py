@@ -128,12 +128,18 @@ def add_scale_options(group: argparse._ArgumentGroup) -> None:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al import distributed
+
+    distributed.together(lambda device: train(args, device, run), args.device, args.force_cpu)
+
+
+def train(args: argparse.Namespace, device: torch.device, run: Run) -> None:
+    """One process's part of the whole run."""
+    from magface_al import distributed
     from magface_al.errors import UserError
     from magface_al.runtime import device_name
     from magface_al.training_data import open_training_set
     from magface_al.training_progress import STATE
 
-    device = distributed.start(args.device, args.force_cpu)
     run.silent = distributed.rank() > 0
     if (args.output_dir / STATE).exists() and not (args.resume_training or args.overwrite):
         raise UserError(f"{args.output_dir}: holds a run already; --resume_training goes on with it, --overwrite begins anew")  # fmt: skip
@@ -154,7 +160,6 @@ def main(args: argparse.Namespace, run: Run) -> None:
             data.write_classes(args.output_dir / "classes.tsv")
         train_epochs(args, trainer, progress, sets, run)
         finish(args, trainer, progress, run)
-    distributed.stop()
 
 
 def describe_data(args: argparse.Namespace, data: TrainingSet, run: Run) -> None:

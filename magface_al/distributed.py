@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import traceback
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import distributed as dist
@@ -10,32 +14,58 @@ from torch import distributed as dist
 from magface_al.errors import UserError
 from magface_al.runtime import pick_device
 
+Result = TypeVar("Result")
 
-def start(choice: str, force_cpu: bool) -> torch.device:
-    """Join the other processes if torchrun started this one, and return this process's device.
 
-    GPUs talk through NCCL, CPUs through gloo. Raises UserError for more processes on this machine than it has GPUs.
+def together(work: Callable[[torch.device], Result], choice: str, force_cpu: bool, meeting: str = "env://") -> Result:
+    """Join the other processes if torchrun started this one, do the work on this process's device, and leave them again.
+
+    GPUs talk through NCCL, CPUs through gloo; meeting is where the processes find each other (torchrun's own by default).
+    Raises what the work raises, and UserError for more processes on this machine than it has GPUs.
+
+    The order of leaving matters: a process group that is destroyed while a DistributedDataParallel is alive aborts the
+    process (SIGABRT). So the work is a function, whose locals are gone when it ends; after an error they would live on in
+    the traceback's frames, which are emptied.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    device = _join(choice, force_cpu, meeting)
+    try:
+        return work(device)
+    except BaseException as error:
+        _forget_locals(error)
+        raise
+    finally:
+        if dist.is_initialized():
+            gc.collect()  # DistributedDataParallel refers to itself
+            dist.destroy_process_group()
+
+
+def _join(choice: str, force_cpu: bool, meeting: str) -> torch.device:
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes == 1:
         return pick_device(choice, force_cpu)
-    local, processes = int(os.environ["LOCAL_RANK"]), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    local, here = int(os.environ["LOCAL_RANK"]), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     cuda = torch.cuda.is_available() and not force_cpu and choice != "cpu"
-    if cuda and processes > torch.cuda.device_count():
+    if cuda and here > torch.cuda.device_count():
         raise UserError(
-            f"{processes} processes on this machine, but {torch.cuda.device_count()} GPUs; "
+            f"{here} processes on this machine, but {torch.cuda.device_count()} GPUs; "
             "give torchrun --nproc_per_node as many, or train.py --force_cpu"
         )
     device = pick_device(f"cuda:{local}" if cuda else "cpu")
     if cuda:
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)
+    dist.init_process_group(
+        "nccl" if cuda else "gloo", meeting, rank=int(os.environ["RANK"]), world_size=processes,
+        device_id=device if cuda else None,
+    )  # fmt: skip
     return device
 
 
-def stop() -> None:
-    """Leave the other processes."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
+def _forget_locals(error: BaseException) -> None:
+    """Empty the frames of an error and of those that led to it; the lines that a traceback shows stay."""
+    found: BaseException | None = error
+    while found is not None:
+        traceback.clear_frames(found.__traceback__)
+        found = found.__cause__ or found.__context__
 
 
 def rank() -> int:

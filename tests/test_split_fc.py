@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import weakref
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from magface_al import distributed
 from magface_al.classifier import Classifier, _directions
+from magface_al.errors import UserError
 from magface_al.heads import build_head
 from magface_al.training_recipe import TrainingRecipe
 
@@ -38,11 +41,15 @@ def classifier_of(head, split):
     return Classifier(build_head(recipe), DIMENSIONS, CLASSES, seed=7, split=split).double()
 
 
-def work(number, processes, folder):
-    """One process: steps by the sharded and by the replicated classifier, their results written to files."""
-    os.environ.update(MASTER_ADDR="127.0.0.1", GLOO_SOCKET_IFNAME="lo")
+def join(number, processes, folder, work, *arguments):
+    """One process of several, as torchrun would start it."""
+    os.environ.update(RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE=str(processes), GLOO_SOCKET_IFNAME="lo")
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=number, world_size=processes)
+    distributed.together(lambda device: work(number, processes, *arguments), "cpu", True, f"file://{folder}/meet")
+
+
+def steps(number, processes, folder):
+    """Steps by the sharded and by the replicated classifier, their results written to files."""
     inputs, labels = (values.chunk(processes)[number] for values in batch())
     for head, split in CASES:
         network, classifier = DistributedDataParallel(backbone()), classifier_of(head, split)
@@ -56,12 +63,11 @@ def work(number, processes, folder):
         if number == 0:
             torch.save({"figures": figures, "backbone": [p.grad for p in network.parameters()], "classifier": gathered,
                         "buffers": dict(classifier.named_buffers())}, f"{folder}/{head}_{split}.pt")  # fmt: skip
-    dist.destroy_process_group()
 
 
 @pytest.mark.parametrize("processes", [2, 4])
 def test_shards_equal_the_whole(tmp_path, processes):
-    multiprocessing.spawn(work, (processes, str(tmp_path)), nprocs=processes)
+    multiprocessing.spawn(join, (processes, str(tmp_path), steps, str(tmp_path)), nprocs=processes)
     inputs, labels = batch()
     for head, split in CASES:
         network, classifier = backbone(), classifier_of(head, split=False)
@@ -74,6 +80,32 @@ def test_shards_equal_the_whole(tmp_path, processes):
         assert torch.allclose(found["classifier"], classifier.weight.grad, rtol=1e-5, atol=1e-5), (head, split)
         for name, value in classifier.named_buffers():
             assert torch.allclose(found["buffers"][name], value), (head, split)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_models_are_gone_before_the_processes_part(tmp_path, monkeypatch, fails):
+    """Otherwise the process ends with SIGABRT, more often than not."""
+    models, alive_when_parting = [], []
+    part = dist.destroy_process_group
+    monkeypatch.setattr(
+        dist, "destroy_process_group", lambda: (alive_when_parting.append(models[0]() is not None), part())
+    )
+
+    def work(device):
+        dist.init_process_group("gloo", f"file://{tmp_path}/meet", rank=0, world_size=1)
+        network = DistributedDataParallel(backbone())
+        models.append(weakref.ref(network))
+        network(batch()[0]).sum().backward()
+        if fails:
+            try:
+                raise ValueError("what was behind it")
+            except ValueError as error:
+                raise UserError("the step failed") from error
+
+    with pytest.raises(UserError, match="the step failed") if fails else nullcontext():
+        distributed.together(work, "cpu", True)
+    assert alive_when_parting == [False]
+    assert not dist.is_initialized()
 
 
 def test_the_batch_above_does_pull_on_the_magnitude():
