@@ -14,13 +14,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from magface_al.mining import Mined
+    from magface_al.choosing.mining import Mined
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -76,10 +76,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace, run: Run) -> None:
     import numpy as np
 
-    from magface_al.errors import UserError
-    from magface_al.features import read_features
-    from magface_al.identities import identities_of
-    from magface_al.pairs import DIFFERENT, SAME, Pair, describe, write_pairs
+    from magface_al.command.errors import UserError
+    from magface_al.embedding.store import read_features
+    from magface_al.faces.identities import identities_of
+    from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, describe, write_pairs
 
     if (args.identity_from == "list") != (args.identity_list is not None):
         raise UserError("--identity_from list and --identity_list belong together; give both or neither")
@@ -136,8 +136,8 @@ def choose(
     import torch
     from tqdm import tqdm
 
-    from magface_al import mining
-    from magface_al.runtime import pick_device
+    from magface_al.choosing import mining
+    from magface_al.models.device import pick_device
 
     if args.strategy != "exact":
         candidates = args.candidate_mult if args.strategy == "sampled" else 1

@@ -17,15 +17,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from magface_al.asked import Asked
-    from magface_al.features import FeatureStore
-    from magface_al.pairs import Pair
+    from magface_al.choosing.asked import Asked
+    from magface_al.embedding.store import FeatureStore
+    from magface_al.pairs.pair_file import Pair
 
 
 STRATEGIES = ("uncertainty", "hardest", "diverse", "quality", "mislabeled", "random")
@@ -72,11 +72,11 @@ def main(args: argparse.Namespace, run: Run) -> None:
     import numpy as np
     from tqdm import tqdm
 
-    from magface_al.choosing import Wishes, choose
-    from magface_al.errors import UserError
-    from magface_al.features import magnitudes, read_features
-    from magface_al.pairs import write_pairs
-    from magface_al.runtime import pick_device
+    from magface_al.choosing.questions import Wishes, choose
+    from magface_al.command.errors import UserError
+    from magface_al.embedding.store import magnitudes, read_features
+    from magface_al.models.device import pick_device
+    from magface_al.pairs.pair_file import write_pairs
 
     store = read_features(args.features_list, skip_bad_lines=args.skip_bad_lines)
     run.read(args.features_list, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
@@ -116,8 +116,8 @@ def given_identities(args: argparse.Namespace, names: list[str]) -> np.ndarray |
     """int [N], equal where two images were given one name; None if --identity_from is none."""
     import numpy as np
 
-    from magface_al.errors import UserError
-    from magface_al.identities import identities_of
+    from magface_al.command.errors import UserError
+    from magface_al.faces.identities import identities_of
 
     if (args.identity_from == "list") != (args.identity_list is not None):
         raise UserError("--identity_from list and --identity_list belong together; give both or neither")
@@ -128,8 +128,8 @@ def given_identities(args: argparse.Namespace, names: list[str]) -> np.ndarray |
 
 def read_asked(args: argparse.Namespace, store: FeatureStore, run: Run) -> Asked:
     """The pairs of all --answered files."""
-    from magface_al.asked import find_asked
-    from magface_al.pairs import contradictions, describe, read_pairs
+    from magface_al.choosing.asked import find_asked
+    from magface_al.pairs.pair_file import contradictions, describe, read_pairs
 
     files = [read_pairs(path) for path in args.answered]
     for path, file in zip(args.answered, files, strict=True):
@@ -151,11 +151,11 @@ def tell(args: argparse.Namespace, asked: Asked, unit: np.ndarray, run: Run) -> 
     """Print what the answers so far say: the error rates, and whether to stop."""
     import numpy as np
 
-    from magface_al import audit_estimate, mining, stopping
+    from magface_al.choosing import error_estimate, mining, stopping
 
     if not len(asked.pairs):
         return
-    found = audit_estimate.estimate(unit, asked, args.threshold, np.random.default_rng(args.seed))
+    found = error_estimate.estimate(unit, asked, args.threshold, np.random.default_rng(args.seed))
     if found is None:
         run.note(
             "no random slice has an answer in each of its strata yet, so the error cannot be estimated without bias"
@@ -164,7 +164,7 @@ def tell(args: argparse.Namespace, asked: Asked, unit: np.ndarray, run: Run) -> 
         print(
             f"over all pairs of {args.features_list}, at threshold {args.threshold:g}, from {found.answered} answers to random slices:"
         )
-        print("\n".join(audit_estimate.describe(found)))
+        print("\n".join(error_estimate.describe(found)))
         if found.open or found.batches_left_out:
             run.note(
                 f"{found.open} pairs of these slices have no label, and {found.batches_left_out} slices were left out because a stratum has none"

@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,13 +30,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.checkpoint import load_backbone
+    from magface_al.command.files import write_json
     from magface_al.compare import compare_with, require_two
-    from magface_al.compare_figure import MOST_SHOWN, face_matrix_figure
-    from magface_al.embed import Embedder
-    from magface_al.figures import save_figure
-    from magface_al.files import write_json
-    from magface_al.runtime import device_name, pick_device
+    from magface_al.embedding.embedder import Embedder
+    from magface_al.models.checkpoint import load_backbone
+    from magface_al.models.device import device_name, pick_device
+    from magface_al.pictures.canvas import save_figure
+    from magface_al.pictures.matrix import MOST_SHOWN, face_matrix_figure
 
     require_two(args.images)
     device = pick_device(args.device, args.force_cpu)

@@ -12,14 +12,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from magface_al.datasets import FaceSource
-    from magface_al.pairs import Pair
+    from magface_al.faces.sources import FaceSource
+    from magface_al.pairs.pair_file import Pair
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,8 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace, run: Run) -> None:
     import numpy as np
 
-    from magface_al.datasets import open_source
-    from magface_al.pairs import describe, write_pairs
+    from magface_al.faces.sources import open_source
+    from magface_al.pairs.pair_file import describe, write_pairs
 
     rng = np.random.default_rng(args.seed)
     images = args.output_dir / "images"
@@ -74,7 +74,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
 def refuse_foreign(images: Path, output_dir: Path) -> None:
     """A rerun replaces its own images; anything else in their place is left alone. Raises UserError."""
-    from magface_al.errors import UserError
+    from magface_al.command.errors import UserError
 
     if images.exists() and not (output_dir / "manifest.json").exists():
         raise UserError(
@@ -86,7 +86,7 @@ def write_images(
     source: FaceSource, args: argparse.Namespace, rng: np.random.Generator, images: Path, run: Run
 ) -> dict[str, list[str]]:
     """Write the chosen people's images; identity -> their paths relative to --output_dir. A rerun leaves none of the run before."""
-    from magface_al.errors import UserError
+    from magface_al.command.errors import UserError
 
     people = source.people(args.num_identities, args.images_per_identity)
     enough = [name for name, count in people.items() if count >= min(2, args.images_per_identity)]
@@ -122,8 +122,8 @@ def make_pairs(people: dict[str, list[str]], count: int, rng: np.random.Generato
     """Random pairs, half of one person and half of two, none twice."""
     import numpy as np
 
-    from magface_al import mining
-    from magface_al.pairs import DIFFERENT, SAME, Pair
+    from magface_al.choosing import mining
+    from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair
 
     names = [name for images in people.values() for name in images]
     owner = [identity for identity, images in people.items() for _ in images]

@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 if TYPE_CHECKING:
-    from magface_al.comparison import Comparison
+    from magface_al.evaluation.before_after import Comparison
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -57,11 +57,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.comparison import flipped_pairs
-    from magface_al.errors import WorkError
-    from magface_al.figures import before_after_figure, save_figure
-    from magface_al.files import write_json
-    from magface_al.pairs import write_pairs
+    from magface_al.command.errors import WorkError
+    from magface_al.command.files import write_json
+    from magface_al.evaluation.before_after import flipped_pairs
+    from magface_al.pairs.pair_file import write_pairs
+    from magface_al.pictures.canvas import before_after_figure, save_figure
 
     args.output_dir.mkdir(parents=True, exist_ok=True)
     run.path = args.output_dir / "manifest.json"
@@ -102,9 +102,9 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
 def compare(args: argparse.Namespace, pairs: Path, run: Run) -> Comparison:
     """Score one pairs file with both models; a pair counts only if both could read its images."""
-    from magface_al.comparison import Comparison
-    from magface_al.pairs import describe, read_pairs
-    from magface_al.scoring import score_pairs
+    from magface_al.embedding.pair_scores import score_pairs
+    from magface_al.evaluation.before_after import Comparison
+    from magface_al.pairs.pair_file import describe, read_pairs
 
     pair_file = read_pairs(pairs).labelled()
     run.read(pairs, describe(pair_file.pairs))
@@ -118,7 +118,7 @@ def compare(args: argparse.Namespace, pairs: Path, run: Run) -> Comparison:
 
 def table(comparison: Comparison) -> str:
     """Before, after and the change of every figure, with the interval of the change."""
-    from magface_al.metrics import LABELS, percent
+    from magface_al.metrics.roc import LABELS, percent
 
     before, after, change, limits = (
         comparison.figures_before,

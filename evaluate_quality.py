@@ -15,15 +15,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from magface_al.discard import DiscardCurve
-    from magface_al.pairs import PairFile
-    from magface_al.scoring import PairEmbeddings
+    from magface_al.embedding.pair_scores import PairEmbeddings
+    from magface_al.metrics.discard import DiscardCurve
+    from magface_al.pairs.pair_file import PairFile
 
     Sides = tuple[np.ndarray, np.ndarray]
 
@@ -75,13 +75,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.discard import discard_curve, magface_curve, pair_quality
-    from magface_al.errors import UserError
-    from magface_al.features import cosines
-    from magface_al.files import replacing, write_json
-    from magface_al.pair_lists import read_verification_set
-    from magface_al.pairs import describe
-    from magface_al.scoring import PairEmbedder
+    from magface_al.command.errors import UserError
+    from magface_al.command.files import replacing, write_json
+    from magface_al.embedding.pair_scores import PairEmbedder
+    from magface_al.embedding.store import cosines
+    from magface_al.metrics.discard import discard_curve, magface_curve, pair_quality
+    from magface_al.pairs.pair_file import describe
+    from magface_al.pairs.verification_sets import read_verification_set
 
     if args.checkpoint is None and args.features_list is None:
         raise UserError("give --checkpoint to embed the images, or --features_list with their embeddings, or both")
@@ -120,8 +120,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
 def quality_scores(args: argparse.Namespace, embedded: PairEmbeddings, run: Run) -> dict[str, Sides]:
     """Score -> its values float [N] for both sides of the pairs; the magnitude first."""
-    from magface_al.errors import UserError
-    from magface_al.quality_scores import scores_of
+    from magface_al.command.errors import UserError
+    from magface_al.evaluation.quality import scores_of
 
     pairs, of_pairs = embedded.pair_file.pairs, embedded.scores()
     found: dict[str, Sides] = {"magnitude": (of_pairs.magnitude1, of_pairs.magnitude2)}
@@ -136,8 +136,8 @@ def quality_scores(args: argparse.Namespace, embedded: PairEmbeddings, run: Run)
 
 def decision(args: argparse.Namespace, similarity: np.ndarray, same: np.ndarray) -> dict[str, Any]:
     """The rule and, unless it takes a new one each time, the threshold, for quality.json. Raises UserError for too few pairs."""
-    from magface_al.errors import UserError
-    from magface_al.metrics import confusion, threshold_at_fmr
+    from magface_al.command.errors import UserError
+    from magface_al.metrics.roc import confusion, threshold_at_fmr
 
     genuine, impostors = int(same.sum()), int((~same).sum())
     retuned = args.threshold_rule == "magface"
@@ -168,9 +168,9 @@ def areas_between(
     threshold: float | None,
 ) -> dict[str, tuple[float, float] | None]:
     """The intervals of the areas over people; empty where the pairs do not say who they are, or for MagFace's rule."""
-    from magface_al.bootstrap import identity_resamples
-    from magface_al.discard import area_intervals
-    from magface_al.pairs import name_people, pair_identities
+    from magface_al.metrics.bootstrap import identity_resamples
+    from magface_al.metrics.discard import area_intervals
+    from magface_al.pairs.pair_file import name_people, pair_identities
 
     if threshold is None or not name_people(pair_file.pairs):
         return {}
@@ -195,7 +195,7 @@ def describe_rule(result: dict[str, Any]) -> str:
 
 def table(result: dict[str, Any]) -> str:
     """A row a score: FNMR where some pairs are discarded, and the area under the curve."""
-    from magface_al.tables import markdown_table
+    from magface_al.evaluation.results import markdown_table
 
     shares = next(iter(result["scores"].values()))["fnmr"]
     header = [
@@ -220,9 +220,9 @@ def table(result: dict[str, Any]) -> str:
 
 def draw_curves(args: argparse.Namespace, curves: dict[str, DiscardCurve], result: dict[str, Any]) -> None:
     """error_vs_discard.png, with the best curve possible where the threshold is fixed."""
-    from magface_al.discard import ideal_curve
-    from magface_al.figures import save_figure
-    from magface_al.quality_figures import discard_figure
+    from magface_al.metrics.discard import ideal_curve
+    from magface_al.pictures.canvas import save_figure
+    from magface_al.pictures.quality import discard_figure
 
     if result["threshold"] is None:
         of, over, ideal = "at a new threshold each time", "all", None
@@ -237,9 +237,9 @@ def draw_histogram(path: Path, name: str, pair_file: PairFile, sides: Sides, run
     """Every image's score once, and the faces at its quantiles, where they can be read."""
     import numpy as np
 
-    from magface_al.figures import save_figure
-    from magface_al.preprocess import decode_image
-    from magface_al.quality_figures import Example, quality_histogram, quantile_rows
+    from magface_al.faces.preprocess import decode_image
+    from magface_al.pictures.canvas import save_figure
+    from magface_al.pictures.quality import Example, quality_histogram, quantile_rows
 
     named = [(pair.image1, pair.image2) for pair in pair_file.pairs]
     score_of = {

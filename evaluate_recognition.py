@@ -18,12 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 if TYPE_CHECKING:
-    from magface_al.pairs import PairFile
-    from magface_al.verification import Verification
+    from magface_al.evaluation.recognition import Verification
+    from magface_al.pairs.pair_file import PairFile
 
 PROTOCOLS = ("cosine", "magface", "insightface", "facexzoo")
 
@@ -79,9 +79,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.errors import WorkError
-    from magface_al.figures import roc_figure, save_figure
-    from magface_al.files import replacing, write_json
+    from magface_al.command.errors import WorkError
+    from magface_al.command.files import replacing, write_json
+    from magface_al.pictures.canvas import roc_figure, save_figure
 
     check(args)
     rows = models(args)
@@ -128,7 +128,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Raises UserError for flags that do not go together."""
-    from magface_al.errors import UserError
+    from magface_al.command.errors import UserError
 
     if not args.checkpoint and not args.features_list:
         raise UserError("give --checkpoint to embed the images, or --features_list with their embeddings, or both")
@@ -150,9 +150,9 @@ def check(args: argparse.Namespace) -> None:
 
 def read_sets(args: argparse.Namespace, run: Run) -> dict[str, PairFile]:
     """All sets, before any network runs, so that a bad file is told at once."""
-    from magface_al.errors import UserError
-    from magface_al.pair_lists import read_verification_set
-    from magface_al.pairs import describe
+    from magface_al.command.errors import UserError
+    from magface_al.pairs.pair_file import describe
+    from magface_al.pairs.verification_sets import read_verification_set
 
     sets = {}
     for name, path in args.sets:
@@ -167,7 +167,7 @@ def models(args: argparse.Namespace) -> dict[str, tuple[Path | None, Path | None
     """Name in the table -> (checkpoint, feature store), of which one may be missing."""
     from itertools import zip_longest
 
-    from magface_al.tables import distinct_names
+    from magface_al.evaluation.results import distinct_names
 
     shown = distinct_names([str(path) for path in args.checkpoint or args.features_list])
     return dict(zip(shown, zip_longest(args.checkpoint, args.features_list), strict=True))
@@ -177,8 +177,8 @@ def evaluate(
     args: argparse.Namespace, files: tuple[Path | None, Path | None], sets: dict[str, PairFile], run: Run
 ) -> dict[str, Verification]:
     """One model on every set."""
-    from magface_al.scoring import PairEmbedder
-    from magface_al.verification import evaluate_set
+    from magface_al.embedding.pair_scores import PairEmbedder
+    from magface_al.evaluation.recognition import evaluate_set
 
     checkpoint, features_list = files
     embed = PairEmbedder(replace(cli.model_choice(args), checkpoint=checkpoint), run, features_list)
@@ -209,7 +209,7 @@ def describe(args: argparse.Namespace) -> str:
 
 def accuracy_table(results: dict[str, dict[str, Verification]]) -> str:
     """A row a model, a column a set, as papers show it."""
-    from magface_al.tables import markdown_table
+    from magface_al.evaluation.results import markdown_table
 
     sets = next(iter(results.values()))
     rows = [[model, *(f"{100 * of[name].figures['accuracy']:.2f}" for name in sets)] for model, of in results.items()]
@@ -218,8 +218,8 @@ def accuracy_table(results: dict[str, dict[str, Verification]]) -> str:
 
 def detail_table(results: dict[str, dict[str, Verification]]) -> str:
     """A row for each model on each set with every figure."""
-    from magface_al.metrics import FAR_TARGETS, LABELS, percent
-    from magface_al.tables import markdown_table
+    from magface_al.evaluation.results import markdown_table
+    from magface_al.metrics.roc import FAR_TARGETS, LABELS, percent
 
     names = ["auc", "eer", *(f"tar_at_far_{far:g}" for far in FAR_TARGETS)]
     header = ["model", "set", "pairs", "accuracy", "95 % interval", "threshold", *(LABELS[name] for name in names)]

@@ -16,14 +16,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from magface_al.features import FeatureStore
-    from magface_al.ijb import IJB, Curve
+    from magface_al.embedding.store import FeatureStore
+    from magface_al.evaluation.ijb import IJB, Curve
 
 POOLINGS = ("magnitude", "uniform", "detection", "insightface", "magface", "adaface")
 
@@ -58,9 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.features import read_features
-    from magface_al.files import replacing, write_json
-    from magface_al.tables import distinct_names
+    from magface_al.command.files import replacing, write_json
+    from magface_al.embedding.store import read_features
+    from magface_al.evaluation.results import distinct_names
 
     ijb = None if args.tinyface else read_meta(args, run)
     results: dict[str, dict[str, Any]] = {}
@@ -96,7 +96,7 @@ def read_meta(args: argparse.Namespace, run: Run) -> IJB:
     """IJB's meta files, before any feature store."""
     from tqdm import tqdm
 
-    from magface_al.ijb import IJB
+    from magface_al.evaluation.ijb import IJB
 
     ijb = IJB(args.meta, args.pooling, args.far_rule, lambda total, of: tqdm(total=total, unit=of, unit_scale=True))
     run.read(ijb.faces_path, f"{len(ijb.faces.names)} faces")
@@ -110,7 +110,7 @@ def read_meta(args: argparse.Namespace, run: Run) -> IJB:
 
 def all_rows(args: argparse.Namespace, ijb: IJB, store: FeatureStore, run: Run) -> np.ndarray:
     """Where each face stands in the store. Raises UserError if some are absent, unless that is allowed."""
-    from magface_al.errors import UserError
+    from magface_al.command.errors import UserError
 
     rows = ijb.rows(store)
     absent = [name for name, row in zip(ijb.faces.names, rows, strict=True) if row < 0]
@@ -124,7 +124,7 @@ def all_rows(args: argparse.Namespace, ijb: IJB, store: FeatureStore, run: Run) 
 
 def tinyface(store: FeatureStore) -> dict[str, Any]:
     """TinyFace's figures."""
-    from magface_al.ijb import tinyface as figures
+    from magface_al.evaluation.ijb import tinyface as figures
 
     return figures(store)
 
@@ -140,9 +140,9 @@ def describe(args: argparse.Namespace) -> str:
 
 def tables(results: dict[str, dict[str, Any]]) -> str:
     """1:1 and 1:N, a row a model (and gallery)."""
-    from magface_al.ijb import FPIRS, RANKS
-    from magface_al.metrics import FAR_TARGETS, LABELS, percent
-    from magface_al.tables import markdown_table
+    from magface_al.evaluation.ijb import FPIRS, RANKS
+    from magface_al.evaluation.results import markdown_table
+    from magface_al.metrics.roc import FAR_TARGETS, LABELS, percent
 
     shown = ""
     if any("auc" in result for result in results.values()):
@@ -174,7 +174,7 @@ def tables(results: dict[str, dict[str, Any]]) -> str:
 
 def draw(folder: Path, results: dict[str, dict[str, Any]], curves: dict[str, Curve]) -> list[str]:
     """roc.png and cmc.png, of whichever there is; returns their names."""
-    from magface_al.figures import cmc_figure, roc_figure, save_figure
+    from magface_al.pictures.canvas import cmc_figure, roc_figure, save_figure
 
     pictures = {}
     if curves:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 NATIVE_CONVENTION = {"magface": "magface", "insightface": "arcface"}
 
@@ -34,8 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.checkpoint import load_backbone
-    from magface_al.export import export
+    from magface_al.models.checkpoint import load_backbone
+    from magface_al.models.export import export
 
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing, trainable=True)
     backbone.own_preprocessing = backbone.preprocessing  # what --preprocessing says is recorded

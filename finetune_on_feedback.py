@@ -17,15 +17,15 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from magface_al.finetune import AnsweredPairs, FineTuner, Recipe
-    from magface_al.finetune_progress import Progress
-    from magface_al.pairs import Pair, PairFile
+    from magface_al.finetuning.progress import Progress
+    from magface_al.finetuning.tuner import AnsweredPairs, FineTuner, Recipe
+    from magface_al.pairs.pair_file import Pair, PairFile
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -116,12 +116,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.checkpoint import load_backbone
-    from magface_al.embed import Embedder
-    from magface_al.finetune import FineTuner, index_pairs, validate
-    from magface_al.finetune_progress import Progress
-    from magface_al.pairs import contradictions
-    from magface_al.runtime import device_name, pick_device
+    from magface_al.embedding.embedder import Embedder
+    from magface_al.finetuning.progress import Progress
+    from magface_al.finetuning.tuner import FineTuner, index_pairs, validate
+    from magface_al.models.checkpoint import load_backbone
+    from magface_al.models.device import device_name, pick_device
+    from magface_al.pairs.pair_file import contradictions
 
     recipe = recipe_of(args)
     feedback = read_feedback(args, run)
@@ -157,7 +157,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
 def recipe_of(args: argparse.Namespace) -> Recipe:
     """The flags that say how to train."""
-    from magface_al.finetune import Recipe
+    from magface_al.finetuning.tuner import Recipe
 
     names = [field.name for field in fields(Recipe) if field.name != "augment"]
     return Recipe(**{name: getattr(args, name) for name in names}, augment=not args.no_augment)
@@ -165,7 +165,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 
 def read_feedback(args: argparse.Namespace, run: Run) -> PairFile:
     """The answered pairs of all files, without those that only measure the error."""
-    from magface_al.pairs import describe, join_files, read_pairs
+    from magface_al.pairs.pair_file import describe, join_files, read_pairs
 
     files = [read_pairs(path).labelled() for path in args.feedback_file]
     for file in files:
@@ -181,7 +181,7 @@ def read_faces(images: list[tuple[str, Path]], workers: int, size: int, run: Run
     """name -> face uint8 [size, size, 3] of each (name, path); those that cannot be read are named and left out."""
     from tqdm import tqdm
 
-    from magface_al.embed import face_batches
+    from magface_al.embedding.embedder import face_batches
 
     faces: dict[str, np.ndarray] = {}
     with tqdm(total=len(images), unit="image", desc="reading") as progress:
@@ -195,7 +195,7 @@ def read_faces(images: list[tuple[str, Path]], workers: int, size: int, run: Run
 
 def read_replay(args: argparse.Namespace, size: int, run: Run) -> list[np.ndarray]:
     """The faces of --replay_list, if one is given."""
-    from magface_al.image_list import read_image_list
+    from magface_al.faces.image_list import read_image_list
 
     if args.replay_list is None:
         return []
@@ -208,9 +208,9 @@ def split(args: argparse.Namespace, feedback: PairFile, faces: dict[str, np.ndar
     """[train, val, test] pairs, test perhaps empty; written beside the checkpoints, so that others can evaluate on them."""
     import numpy as np
 
-    from magface_al.errors import UserError
-    from magface_al.pairs import describe, write_pairs
-    from magface_al.splits import split_pairs
+    from magface_al.command.errors import UserError
+    from magface_al.pairs.pair_file import describe, write_pairs
+    from magface_al.pairs.splits import split_pairs
 
     readable = [pair for pair in feedback.pairs if pair.image1 in faces and pair.image2 in faces]
     shares = [1 - args.val_split - args.test_split, args.val_split, args.test_split]
@@ -261,8 +261,8 @@ def train_epochs(tuner: FineTuner, progress: Progress, val: AnsweredPairs, thres
     import numpy as np
     from tqdm import tqdm
 
-    from magface_al.embed import Embedder
-    from magface_al.finetune import validate
+    from magface_al.embedding.embedder import Embedder
+    from magface_al.finetuning.tuner import validate
 
     epochs = tuner.recipe.epochs
     try:
@@ -289,8 +289,8 @@ def finish(
     args: argparse.Namespace, feedback: PairFile, progress: Progress, everything: AnsweredPairs, run: Run
 ) -> None:
     """Say what came out, list the answers worth a second look, and name the next command."""
-    from magface_al.finetune import doubtful_answers
-    from magface_al.pairs import write_pairs
+    from magface_al.finetuning.tuner import doubtful_answers
+    from magface_al.pairs.pair_file import write_pairs
 
     if progress.best_epoch == 0:
         run.note(f"no epoch was better than the start by {args.select_by}: the original weights are written as best")

@@ -13,14 +13,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 if TYPE_CHECKING:
-    from magface_al.embed import Embedder
-    from magface_al.feature_writer import FeatureWriter
-    from magface_al.image_list import ImageList
-    from magface_al.model_card import Backbone
+    from magface_al.embedding.embedder import Embedder
+    from magface_al.embedding.store_writer import FeatureWriter
+    from magface_al.faces.image_list import ImageList
+    from magface_al.models.backbone import Backbone
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,13 +46,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.checkpoint import load_backbone  # torch: imported here so that --help answers at once
-    from magface_al.embed import Embedder
-    from magface_al.errors import WorkError
-    from magface_al.feature_writer import FeatureWriter
-    from magface_al.features import is_binary
-    from magface_al.image_list import read_image_list
-    from magface_al.runtime import device_name, pick_device
+    from magface_al.command.errors import WorkError
+    from magface_al.embedding.embedder import Embedder
+    from magface_al.embedding.store import is_binary
+    from magface_al.embedding.store_writer import FeatureWriter
+    from magface_al.faces.image_list import read_image_list
+    from magface_al.models.checkpoint import load_backbone  # torch: imported here so that --help answers at once
+    from magface_al.models.device import device_name, pick_device
 
     images = read_image_list(args.inf_list, args.root, allow_spaces=is_binary(args.feat_list))
     run.read(args.inf_list, f"{images.count} image paths")
@@ -122,7 +122,7 @@ def embed_all(images: ImageList, embedder: Embedder, writer: FeatureWriter, batc
 
     from tqdm import tqdm
 
-    from magface_al.embed import face_batches
+    from magface_al.embedding.embedder import face_batches
 
     resized = 0
     left = islice(images, writer.consumed, None)

@@ -13,11 +13,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 if TYPE_CHECKING:
-    from magface_al.model_card import Backbone
+    from magface_al.models.backbone import Backbone
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.checkpoint import load_backbone
+    from magface_al.models.checkpoint import load_backbone
 
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
     run.read(args.checkpoint, backbone.describe())
@@ -67,11 +67,11 @@ def conventions(args: argparse.Namespace, run: Run) -> list[tuple[str, float, fl
     """(convention, AUC, EER, best accuracy, its threshold) of every convention, best AUC first."""
     from dataclasses import replace
 
-    from magface_al.errors import UserError
-    from magface_al.metrics import Figures, best_threshold
-    from magface_al.pairs import describe, read_pairs
-    from magface_al.preprocess import PRESETS
-    from magface_al.scoring import score_pairs
+    from magface_al.command.errors import UserError
+    from magface_al.embedding.pair_scores import score_pairs
+    from magface_al.faces.preprocess import PRESETS
+    from magface_al.metrics.roc import Figures, best_threshold
+    from magface_al.pairs.pair_file import describe, read_pairs
 
     pair_file = read_pairs(args.feedback_file).labelled()
     run.read(args.feedback_file, describe(pair_file.pairs))

@@ -21,12 +21,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 if TYPE_CHECKING:
     from magface_al.labelling.labeller import Labeller
-    from magface_al.pairs import PairFile
+    from magface_al.pairs.pair_file import PairFile
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -82,8 +82,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.errors import UserError
-    from magface_al.pairs import describe, read_pairs
+    from magface_al.command.errors import UserError
+    from magface_al.pairs.pair_file import describe, read_pairs
 
     if args.feedback_file.resolve() == args.pairs_file.resolve():
         raise UserError(f"{args.feedback_file}: is also the --pairs_file, expected another file for the answers")
@@ -107,7 +107,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
 def require_server() -> None:
     """Raises UserError where the web server's packages are missing."""
-    from magface_al.errors import UserError
+    from magface_al.command.errors import UserError
 
     try:
         import starlette  # noqa: F401
@@ -123,12 +123,12 @@ def open_labeller(
     args: argparse.Namespace, pair_file: PairFile, gold_file: PairFile | None, run: Run
 ) -> tuple[Labeller, str, str]:
     """The labeller on its database, with what was answered elsewhere; the address's secret and the database's own id."""
-    from magface_al.errors import UserError
+    from magface_al.command.errors import UserError
     from magface_al.labelling.answer_store import StoredPair, open_store
     from magface_al.labelling.events import pair_id
     from magface_al.labelling.imports import events_of_feedback, events_of_label_studio
     from magface_al.labelling.labeller import Labeller, Settings, folder_of_images
-    from magface_al.pairs import read_pairs
+    from magface_al.pairs.pair_file import read_pairs
 
     path = args.feedback_file.with_suffix(".sqlite")
     is_new = not path.exists()
@@ -163,7 +163,7 @@ def open_labeller(
 
 def export(args: argparse.Namespace, labeller: Labeller, run: Run) -> None:
     """Write the feedback file and the CSV."""
-    from magface_al.pairs import describe
+    from magface_al.pairs.pair_file import describe
 
     path, pairs = labeller.export(csv_path(args))
     run.facts["labelled"] = sum(pair.label is not None for pair in pairs)
@@ -174,11 +174,11 @@ def export(args: argparse.Namespace, labeller: Labeller, run: Run) -> None:
 
 def serve(args: argparse.Namespace, labeller: Labeller, secret: str, store_id: str, run: Run) -> None:
     """Serve the page until Ctrl-C."""
-    from magface_al.labelling.api import Site
-    from magface_al.labelling.security import LOOPBACK
-    from magface_al.labelling.server import build_app, open_socket
-    from magface_al.labelling.server import serve as serve_app
-    from magface_al.pairs import describe
+    from magface_al.labelling.web.api import Site
+    from magface_al.labelling.web.security import LOOPBACK
+    from magface_al.labelling.web.server import build_app, open_socket
+    from magface_al.labelling.web.server import serve as serve_app
+    from magface_al.pairs.pair_file import describe
 
     listener = open_socket(args.host, args.port)
     port = listener.getsockname()[1]

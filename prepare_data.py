@@ -13,11 +13,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 if TYPE_CHECKING:
-    from magface_al.train_lists import Counts
+    from magface_al.faces.train_list import Counts
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -62,7 +62,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
 def rec2folder(args: argparse.Namespace, run: Run) -> None:
     from tqdm import tqdm
 
-    from magface_al.unpack import rec_to_folder
+    from magface_al.conversion.unpack import rec_to_folder
 
     with tqdm(unit="image", desc="unpacking") as progress:
         counts, kept = rec_to_folder(args.rec, args.output_dir, progress.update)
@@ -74,8 +74,8 @@ def rec2folder(args: argparse.Namespace, run: Run) -> None:
 
 
 def bin2folder(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.pairs import describe
-    from magface_al.unpack import bin_to_folder
+    from magface_al.conversion.unpack import bin_to_folder
+    from magface_al.pairs.pair_file import describe
 
     pair_file, kept = bin_to_folder(args.bin, args.output_dir)
     run.read(args.bin, describe(pair_file.pairs))
@@ -86,7 +86,7 @@ def bin2folder(args: argparse.Namespace, run: Run) -> None:
 
 
 def folder2list(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.train_lists import folder_entries, folder_labels, write_labels, write_train_list
+    from magface_al.faces.train_list import folder_entries, folder_labels, write_labels, write_train_list
 
     labels = folder_labels(args.dataset, args.label_map)
     print(f"read {len(labels)} folders in {args.dataset}")
@@ -98,7 +98,7 @@ def folder2list(args: argparse.Namespace, run: Run) -> None:
 
 
 def merge_lists(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.joined_lists import merge_lists
+    from magface_al.conversion.joined_lists import merge_lists
 
     written, repeated = merge_lists(args.lists, args.output_list)
     for path in args.lists:
@@ -111,8 +111,8 @@ def merge_lists(args: argparse.Namespace, run: Run) -> None:
 
 
 def compound(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.joined_lists import compound_entries, compound_labels, plan_sources
-    from magface_al.train_lists import write_labels, write_train_list
+    from magface_al.conversion.joined_lists import compound_entries, compound_labels, plan_sources
+    from magface_al.faces.train_list import write_labels, write_train_list
 
     sources = plan_sources(args.sources)
     for source in sources:
@@ -132,7 +132,7 @@ def compound(args: argparse.Namespace, run: Run) -> None:
 def list2rec(args: argparse.Namespace, run: Run) -> None:
     from tqdm import tqdm
 
-    from magface_al.record_writer import list_to_rec
+    from magface_al.conversion.record_writer import list_to_rec
 
     with tqdm(unit="image", desc="packing") as progress:
         counts, kept = list_to_rec(args.train_list, args.output_dir, progress.update)

@@ -17,20 +17,21 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al import cli, preprocess
-from magface_al.manifest import Run
-from magface_al.training_recipe import HEADS, PRECISIONS, SCHEDULES, Augmentation, TrainingRecipe
+from magface_al.command import cli
+from magface_al.command.run import Run
+from magface_al.faces import preprocess
+from magface_al.training.recipe import HEADS, PRECISIONS, SCHEDULES, Augmentation, TrainingRecipe
 
 if TYPE_CHECKING:
     import torch
 
-    from magface_al.model_card import Backbone
-    from magface_al.pairs import PairFile
-    from magface_al.train_loop import Trainer
-    from magface_al.training_batches import FaceReader
-    from magface_al.training_data import TrainingSet
-    from magface_al.training_events import Events
-    from magface_al.training_progress import TrainingProgress
+    from magface_al.faces.training_set import TrainingSet
+    from magface_al.models.backbone import Backbone
+    from magface_al.pairs.pair_file import PairFile
+    from magface_al.training.batches import FaceReader
+    from magface_al.training.progress import TrainingProgress
+    from magface_al.training.tensorboard import Events
+    from magface_al.training.trainer import Trainer
 
 DEFAULT = TrainingRecipe()
 DEFAULT_ARCH = "iresnet50"
@@ -127,18 +128,18 @@ def add_scale_options(group: argparse._ArgumentGroup) -> None:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al import distributed
+    from magface_al.training import distributed
 
     distributed.together(lambda device: train(args, device, run), args.device, args.force_cpu)
 
 
 def train(args: argparse.Namespace, device: torch.device, run: Run) -> None:
     """One process's part of the whole run."""
-    from magface_al import distributed
-    from magface_al.errors import UserError
-    from magface_al.runtime import device_name
-    from magface_al.training_data import open_training_set
-    from magface_al.training_progress import STATE
+    from magface_al.command.errors import UserError
+    from magface_al.faces.training_set import open_training_set
+    from magface_al.models.device import device_name
+    from magface_al.training import distributed
+    from magface_al.training.progress import STATE
 
     run.silent = distributed.rank() > 0
     if (args.output_dir / STATE).exists() and not (args.resume_training or args.overwrite):
@@ -173,8 +174,8 @@ def describe_data(args: argparse.Namespace, data: TrainingSet, run: Run) -> None
 
 def read_validation(args: argparse.Namespace, run: Run) -> dict[str, PairFile]:
     """Name -> pairs of every --val_set."""
-    from magface_al.pair_lists import read_verification_set
-    from magface_al.pairs import describe
+    from magface_al.pairs.pair_file import describe
+    from magface_al.pairs.verification_sets import read_verification_set
 
     sets = {name: read_verification_set(path, [args.root]) for name, path in args.val_set}
     for name, pair_file in sets.items():
@@ -186,9 +187,9 @@ def read_validation(args: argparse.Namespace, run: Run) -> dict[str, PairFile]:
 
 def set_up(args: argparse.Namespace, data: TrainingSet, device: torch.device, run: Run) -> tuple[Trainer, TrainingProgress]:  # fmt: skip
     """The trainer, and where its progress is kept."""
-    from magface_al.train_loop import Trainer
-    from magface_al.training_batches import FaceReader
-    from magface_al.training_progress import TrainingProgress
+    from magface_al.training.batches import FaceReader
+    from magface_al.training.progress import TrainingProgress
+    from magface_al.training.trainer import Trainer
 
     start = starting_point(args, run)
     augmentation = Augmentation(**{field.name: getattr(args, field.name) for field in fields(Augmentation)})
@@ -208,7 +209,7 @@ def set_up(args: argparse.Namespace, data: TrainingSet, device: torch.device, ru
 
 def starting_point(args: argparse.Namespace, run: Run) -> Backbone:
     """The network of --init, or a new one drawn from the seed."""
-    from magface_al.checkpoint import load_backbone, new_backbone
+    from magface_al.models.checkpoint import load_backbone, new_backbone
 
     if args.init is None:
         arch = DEFAULT_ARCH if args.arch == "auto" else args.arch
@@ -222,8 +223,8 @@ def starting_point(args: argparse.Namespace, run: Run) -> Backbone:
 def recipe_of(args: argparse.Namespace, augmentation: Augmentation, start: Backbone, reader: FaceReader, device: torch.device,
               run: Run) -> TrainingRecipe:  # fmt: skip
     """The flags that say how to train. Notes what does not fit together."""
-    from magface_al.errors import UserError
-    from magface_al.heads import MagFace, build_head
+    from magface_al.command.errors import UserError
+    from magface_al.training.heads import MagFace, build_head
 
     given = {name: getattr(args, name) for name in HEAD_FLAGS if getattr(args, name) is not None}
     if foreign := sorted(given.keys() - HEADS[args.head].keys()):
@@ -252,10 +253,10 @@ def with_measured_range(args: argparse.Namespace, recipe: TrainingRecipe, start:
 
     import numpy as np
 
-    from magface_al.embed import Embedder
-    from magface_al.errors import UserError
-    from magface_al.features import magnitudes
-    from magface_al.train_loop import magnitude_range
+    from magface_al.command.errors import UserError
+    from magface_al.embedding.embedder import Embedder
+    from magface_al.embedding.store import magnitudes
+    from magface_al.training.trainer import magnitude_range
 
     if args.init is None:
         raise UserError("--magnitude_range auto: an untrained network has no magnitudes to measure; give --init, or l_a and u_a")  # fmt: skip
@@ -272,7 +273,7 @@ def with_measured_range(args: argparse.Namespace, recipe: TrainingRecipe, start:
 
 def train_epochs(args: argparse.Namespace, trainer: Trainer, progress: TrainingProgress, sets: dict[str, PairFile], run: Run) -> None:  # fmt: skip
     """Train, validate and save, epoch by epoch. Ctrl-C keeps what is on disk."""
-    from magface_al.training_events import open_events
+    from magface_al.training.tensorboard import open_events
 
     if not run.silent:
         trainer.reader.write_samples(args.output_dir / "samples.png")
@@ -294,9 +295,9 @@ def train_epoch(number: int, args: argparse.Namespace, trainer: Trainer, progres
 
     from tqdm import tqdm
 
-    from magface_al import distributed
-    from magface_al.embed import Embedder
-    from magface_al.training_validation import validate_sets
+    from magface_al.embedding.embedder import Embedder
+    from magface_al.training import distributed
+    from magface_al.training.validation import validate_sets
 
     started, first = time.monotonic(), progress.steps
     steps = tqdm(trainer.epoch(number, first), total=trainer.steps, initial=first, unit="step",
@@ -331,7 +332,7 @@ def line_of(entry: dict[str, Any]) -> str:
 
 def finish(args: argparse.Namespace, trainer: Trainer, progress: TrainingProgress, run: Run) -> None:
     """Say what came out, name the images that could not be read, and the next command."""
-    from magface_al.distributed import gather_objects
+    from magface_al.training.distributed import gather_objects
 
     reader = trainer.reader
     failures: dict[int, str] = {}

@@ -14,11 +14,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al import cli
-from magface_al.manifest import Run
+from magface_al.command import cli
+from magface_al.command.run import Run
 
 if TYPE_CHECKING:
-    from magface_al.scoring import PairScores
+    from magface_al.embedding.pair_scores import PairScores
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,13 +47,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.error_folders import write_errors
-    from magface_al.errors import UserError
-    from magface_al.figures import png_bytes, score_figure
-    from magface_al.files import replacing, write_json
-    from magface_al.pairs import describe, read_pairs
-    from magface_al.report import error_page
-    from magface_al.scoring import score_pairs
+    from magface_al.command.errors import UserError
+    from magface_al.command.files import replacing, write_json
+    from magface_al.embedding.pair_scores import score_pairs
+    from magface_al.pairs.pair_file import describe, read_pairs
+    from magface_al.pictures.canvas import png_bytes, score_figure
+    from magface_al.pictures.error_folders import write_errors
+    from magface_al.pictures.error_page import error_page
 
     if args.checkpoint is None and args.features_list is None:
         raise UserError("give --model to embed the images, or --features_list with their embeddings, or both")
@@ -84,13 +84,13 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
 def summarize(scores: PairScores, threshold: float, seed: int) -> dict[str, Any]:
     """error_summary.json: counts, rates, curves' figures, and 95 % intervals over identities."""
-    from magface_al import bootstrap, metrics
-    from magface_al.pairs import pair_identities
+    from magface_al.metrics import bootstrap, roc
+    from magface_al.pairs.pair_file import pair_identities
 
     same = scores.pair_file.labels()
-    figures = metrics.Figures(scores.similarity, same, threshold)
-    counts = metrics.confusion(scores.similarity, same, threshold)
-    best, best_accuracy = metrics.best_threshold(scores.similarity, same)
+    figures = roc.Figures(scores.similarity, same, threshold)
+    counts = roc.confusion(scores.similarity, same, threshold)
+    best, best_accuracy = roc.best_threshold(scores.similarity, same)
     resamples = bootstrap.identity_resamples(*pair_identities(scores.pair_file.pairs), seed)
     return {
         **figures(),
@@ -107,7 +107,7 @@ def summarize(scores: PairScores, threshold: float, seed: int) -> dict[str, Any]
 
 def table(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """The figures as (name, value [interval]) for the screen and the page."""
-    from magface_al.metrics import LABELS, percent
+    from magface_al.metrics.roc import LABELS, percent
 
     rows = [("pairs", f"{summary['pairs']} ({summary['genuine_pairs']} genuine, {summary['impostor_pairs']} impostor)"),
             ("false positives", str(summary["false_positives"])), ("false negatives", str(summary["false_negatives"]))]  # fmt: skip

@@ -20,9 +20,9 @@ sys.path.insert(0, str(ROOT))
 
 from timing import heading, watched  # noqa: E402
 
-from magface_al import cli  # noqa: E402
-from magface_al.feature_writer import FeatureWriter  # noqa: E402
-from magface_al.manifest import Run  # noqa: E402
+from magface_al.command import cli  # noqa: E402
+from magface_al.command.run import Run  # noqa: E402
+from magface_al.embedding.store_writer import FeatureWriter  # noqa: E402
 
 SHOTS, D = 10, 512
 NOISE = 1.1  # of an image, in standard deviations between people: cosines of about 0.45 within a person

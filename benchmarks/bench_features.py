@@ -20,15 +20,15 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from timing import header, heading, row, seconds  # noqa: E402
 
-from magface_al import cli  # noqa: E402
-from magface_al.embed import Embedder, face_batches  # noqa: E402
-from magface_al.feature_writer import FeatureWriter  # noqa: E402
-from magface_al.features import read_features, unit  # noqa: E402
-from magface_al.iresnet import build_iresnet  # noqa: E402
-from magface_al.manifest import Run  # noqa: E402
-from magface_al.preprocess import PRESETS  # noqa: E402
-from magface_al.runtime import pick_device  # noqa: E402
-from magface_al.synthetic import draw_people  # noqa: E402
+from magface_al.command import cli  # noqa: E402
+from magface_al.command.run import Run  # noqa: E402
+from magface_al.embedding.embedder import Embedder, face_batches  # noqa: E402
+from magface_al.embedding.store import read_features, unit  # noqa: E402
+from magface_al.embedding.store_writer import FeatureWriter  # noqa: E402
+from magface_al.faces.drawn.people import draw_people  # noqa: E402
+from magface_al.faces.preprocess import PRESETS  # noqa: E402
+from magface_al.models.device import pick_device  # noqa: E402
+from magface_al.models.iresnet import build_iresnet  # noqa: E402
 
 
 def plain_write(path: Path, names: list[str], embeddings: np.ndarray) -> None:

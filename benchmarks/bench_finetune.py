@@ -19,14 +19,15 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from timing import header, heading, row, seconds  # noqa: E402
 
-from magface_al import cli, losses  # noqa: E402
-from magface_al.backbones import build_backbone  # noqa: E402
-from magface_al.finetune import AnsweredPairs, FineTuner, Recipe, index_pairs  # noqa: E402
-from magface_al.manifest import Run  # noqa: E402
-from magface_al.pairs import Pair  # noqa: E402
-from magface_al.preprocess import PRESETS, decode_image  # noqa: E402
-from magface_al.runtime import pick_device  # noqa: E402
-from magface_al.synthetic import draw_people  # noqa: E402
+from magface_al.command import cli  # noqa: E402
+from magface_al.command.run import Run  # noqa: E402
+from magface_al.faces.drawn.people import draw_people  # noqa: E402
+from magface_al.faces.preprocess import PRESETS, decode_image  # noqa: E402
+from magface_al.finetuning import losses  # noqa: E402
+from magface_al.finetuning.tuner import AnsweredPairs, FineTuner, Recipe, index_pairs  # noqa: E402
+from magface_al.models.backbones import build_backbone  # noqa: E402
+from magface_al.models.device import pick_device  # noqa: E402
+from magface_al.pairs.pair_file import Pair  # noqa: E402
 
 MARGIN = 0.4
 

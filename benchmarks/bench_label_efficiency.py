@@ -27,20 +27,20 @@ import torch  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from torch import nn  # noqa: E402
 
-from magface_al import cli  # noqa: E402
-from magface_al.asked import Asked  # noqa: E402
-from magface_al.bootstrap import mean_interval  # noqa: E402
-from magface_al.checkpoint import Backbone, load_backbone  # noqa: E402
-from magface_al.choosing import Wishes, choose  # noqa: E402
-from magface_al.features import magnitudes, unit  # noqa: E402
-from magface_al.figures import new_figure, save_figure  # noqa: E402
-from magface_al.files import write_json  # noqa: E402
-from magface_al.finetune import FineTuner, Recipe, index_pairs  # noqa: E402
-from magface_al.manifest import Run  # noqa: E402
-from magface_al.metrics import Ranking, eer  # noqa: E402
-from magface_al.pairs import Pair  # noqa: E402
-from magface_al.preprocess import to_input  # noqa: E402
-from magface_al.synthetic import draw_people  # noqa: E402
+from magface_al.choosing.asked import Asked  # noqa: E402
+from magface_al.choosing.questions import Wishes, choose  # noqa: E402
+from magface_al.command import cli  # noqa: E402
+from magface_al.command.files import write_json  # noqa: E402
+from magface_al.command.run import Run  # noqa: E402
+from magface_al.embedding.store import magnitudes, unit  # noqa: E402
+from magface_al.faces.drawn.people import draw_people  # noqa: E402
+from magface_al.faces.preprocess import to_input  # noqa: E402
+from magface_al.finetuning.tuner import FineTuner, Recipe, index_pairs  # noqa: E402
+from magface_al.metrics.bootstrap import mean_interval  # noqa: E402
+from magface_al.metrics.roc import Ranking, eer  # noqa: E402
+from magface_al.models.checkpoint import Backbone, load_backbone  # noqa: E402
+from magface_al.pairs.pair_file import Pair  # noqa: E402
+from magface_al.pictures.canvas import new_figure, save_figure  # noqa: E402
 
 STRATEGIES = ("random", "stratified", "uncertainty", "diverse", "quality", "hardest", "mix")
 STEPS = 200  # of training a round, whatever the number of answers

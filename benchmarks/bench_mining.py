@@ -18,10 +18,11 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from timing import header, heading, row, seconds  # noqa: E402
 
-from magface_al import cli, mining  # noqa: E402
-from magface_al.features import unit  # noqa: E402
-from magface_al.manifest import Run  # noqa: E402
-from magface_al.runtime import pick_device  # noqa: E402
+from magface_al.choosing import mining  # noqa: E402
+from magface_al.command import cli  # noqa: E402
+from magface_al.command.run import Run  # noqa: E402
+from magface_al.embedding.store import unit  # noqa: E402
+from magface_al.models.device import pick_device  # noqa: E402
 
 WANTED, CANDIDATES = 6000, 6  # as in the quick start
 

@@ -22,9 +22,9 @@ sys.path.insert(0, str(ROOT))
 
 from timing import heading, watched  # noqa: E402
 
-from magface_al import cli  # noqa: E402
-from magface_al.feature_writer import FeatureWriter  # noqa: E402
-from magface_al.manifest import Run  # noqa: E402
+from magface_al.command import cli  # noqa: E402
+from magface_al.command.run import Run  # noqa: E402
+from magface_al.embedding.store_writer import FeatureWriter  # noqa: E402
 
 FACES, TEMPLATES, GALLERY, PAIRS, GENUINE, D = 469_375, 23_124, 3_531, 15_658_489, 19_557, 512  # IJB-C
 NOISE = 10  # of a face, in standard deviations between people: templates are told apart well, but not always

@@ -26,18 +26,18 @@ from timing import header, heading, row, seconds  # noqa: E402
 from torch import distributed as dist  # noqa: E402
 from torch import multiprocessing, nn  # noqa: E402
 
-from magface_al import cli  # noqa: E402
-from magface_al.backbones import build_backbone  # noqa: E402
-from magface_al.classifier import Classifier  # noqa: E402
-from magface_al.heads import build_head  # noqa: E402
-from magface_al.manifest import Run  # noqa: E402
-from magface_al.preprocess import PRESETS  # noqa: E402
-from magface_al.runtime import pick_device  # noqa: E402
-from magface_al.synthetic import draw_people  # noqa: E402
-from magface_al.train_loop import Trainer, embedding_size  # noqa: E402
-from magface_al.training_batches import FaceReader  # noqa: E402
-from magface_al.training_data import PathSource, TrainingSet  # noqa: E402
-from magface_al.training_recipe import Augmentation, TrainingRecipe  # noqa: E402
+from magface_al.command import cli  # noqa: E402
+from magface_al.command.run import Run  # noqa: E402
+from magface_al.faces.drawn.people import draw_people  # noqa: E402
+from magface_al.faces.preprocess import PRESETS  # noqa: E402
+from magface_al.faces.training_set import PathSource, TrainingSet  # noqa: E402
+from magface_al.models.backbones import build_backbone  # noqa: E402
+from magface_al.models.device import pick_device  # noqa: E402
+from magface_al.training.batches import FaceReader  # noqa: E402
+from magface_al.training.classifier import Classifier  # noqa: E402
+from magface_al.training.heads import build_head  # noqa: E402
+from magface_al.training.recipe import Augmentation, TrainingRecipe  # noqa: E402
+from magface_al.training.trainer import Trainer, embedding_size  # noqa: E402
 
 PROCESSES, DIMENSIONS, ROWS = 2, 512, 32
 

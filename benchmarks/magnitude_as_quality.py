@@ -22,14 +22,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from magface_al import cli  # noqa: E402
-from magface_al.checkpoint import load_backbone  # noqa: E402
-from magface_al.embed import Embedder  # noqa: E402
-from magface_al.features import magnitudes, unit  # noqa: E402
-from magface_al.manifest import Run  # noqa: E402
-from magface_al.runtime import pick_device  # noqa: E402
-from magface_al.synthetic import draw_face, person, shot  # noqa: E402
-from magface_al.synthetic_cameras import Camera  # noqa: E402
+from magface_al.command import cli  # noqa: E402
+from magface_al.command.run import Run  # noqa: E402
+from magface_al.embedding.embedder import Embedder  # noqa: E402
+from magface_al.embedding.store import magnitudes, unit  # noqa: E402
+from magface_al.faces.drawn.cameras import Camera  # noqa: E402
+from magface_al.faces.drawn.people import draw_face, person, shot  # noqa: E402
+from magface_al.models.checkpoint import load_backbone  # noqa: E402
+from magface_al.models.device import pick_device  # noqa: E402
 
 PERFECT = Camera(side=(112, 112), brightness=(1, 1), noise=(0, 0), blur=(0, 0), quality=(95, 95), grey=0, pitch=0)
 STEPS = np.linspace(0, 1, 6)

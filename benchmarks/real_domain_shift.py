@@ -26,15 +26,20 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from magface_al import bootstrap, cli, mining  # noqa: E402
-from magface_al.checkpoint import load_backbone  # noqa: E402
-from magface_al.embed import Embedder, face_batches  # noqa: E402
-from magface_al.errors import WorkError  # noqa: E402
-from magface_al.features import unit  # noqa: E402
-from magface_al.files import write_json  # noqa: E402
-from magface_al.manifest import Run  # noqa: E402
-from magface_al.metrics import Ranking, eer  # noqa: E402
-from magface_al.pairs import DIFFERENT, SAME, Pair, write_pairs  # noqa: E402
+from magface_al.choosing import mining  # noqa: E402
+from magface_al.command import cli  # noqa: E402
+from magface_al.command.errors import WorkError  # noqa: E402
+from magface_al.command.files import write_json  # noqa: E402
+from magface_al.command.run import Run  # noqa: E402
+from magface_al.embedding.embedder import Embedder, face_batches  # noqa: E402
+from magface_al.embedding.store import unit  # noqa: E402
+from magface_al.metrics.roc import (  # noqa: E402
+    Ranking,
+    bootstrap,  # noqa: E402
+    eer,
+)
+from magface_al.models.checkpoint import load_backbone  # noqa: E402
+from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, write_pairs  # noqa: E402
 
 Figures = dict[str, dict[str, Any]]  # "shifted" and "clean" -> eer, change, change_interval_95
 

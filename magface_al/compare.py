@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from magface_al.errors import UserError
-from magface_al.features import magnitudes, unit
+from magface_al.command.errors import UserError
+from magface_al.embedding.store import magnitudes, unit
 
 if TYPE_CHECKING:
-    from magface_al.embed import Embedder
+    from magface_al.embedding.embedder import Embedder
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ def compare(
 
     threshold: cosine above which two images are called the same person; the others as the scripts' flags of that name.
     """
-    from magface_al.checkpoint import load_backbone
-    from magface_al.embed import Embedder
-    from magface_al.runtime import pick_device
+    from magface_al.embedding.embedder import Embedder
+    from magface_al.models.checkpoint import load_backbone
+    from magface_al.models.device import pick_device
 
     require_two(images)
     backbone = load_backbone(Path(checkpoint), arch, preprocessing)
@@ -100,7 +100,7 @@ def compare(
 
 def compare_with(embedder: Embedder, images: Sequence[str | Path], threshold: float) -> FaceMatrix:
     """The same for two or more images, with a network that is loaded already."""
-    from magface_al.embed import read_batch
+    from magface_al.embedding.embedder import read_batch
 
     batch = read_batch([(str(image), Path(image)) for image in images], embedder.preprocessing.size)
     if batch.failures:

@@ -15,7 +15,7 @@ import pytest
 from labeller_process import wait_until
 
 from magface_al.labelling.events import pair_id
-from magface_al.pairs import read_pairs
+from magface_al.pairs.pair_file import read_pairs
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the extra `browser` is not installed")
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")

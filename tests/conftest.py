@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from magface_al.checkpoint import save_backbone
-from magface_al.features import read_features
-from magface_al.iresnet import build_iresnet
-from magface_al.preprocess import PRESETS
-from magface_al.synthetic import draw_people
+from magface_al.embedding.store import read_features
+from magface_al.faces.drawn.people import draw_people
+from magface_al.faces.preprocess import PRESETS
+from magface_al.models.checkpoint import save_backbone
+from magface_al.models.iresnet import build_iresnet
 
 ROOT = Path(__file__).resolve().parents[1]
 

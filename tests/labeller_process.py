@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from magface_al.labelling.events import pair_id
-from magface_al.pairs import read_pairs
+from magface_al.pairs.pair_file import read_pairs
 
 ROOT = Path(__file__).resolve().parents[1]
 

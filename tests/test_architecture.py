@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "magface_al"
-# "pairs", "labelling.server", ...; a subpackage's own file is "labelling"
+# "pairs", "labelling.web.server", ...; a subpackage's own file is "labelling"
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
@@ -45,9 +45,9 @@ def test_the_package_has_no_import_cycle():
 def test_only_the_web_server_needs_the_web_packages():
     for name, path in MODULES.items():
         text = path.read_text()
-        assert name == "labelling.server" or not re.search(r"^(import|from) (uvicorn|starlette)", text, re.MULTILINE), (
-            path
-        )
+        assert name == "labelling.web.server" or not re.search(
+            r"^(import|from) (uvicorn|starlette)", text, re.MULTILINE
+        ), path
 
 
 def test_the_package_below_does_not_know_the_labeller():

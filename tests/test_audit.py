@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from magface_al import audit_estimate, mining
-from magface_al.asked import Asked, Known
-from magface_al.audit_slice import allocate, draw_slice, plan_strata
-from magface_al.candidates import scan
-from magface_al.features import unit
-from magface_al.pairs import Pair
+from magface_al.choosing import error_estimate, mining
+from magface_al.choosing.asked import Asked, Known
+from magface_al.choosing.candidates import scan
+from magface_al.choosing.random_slice import allocate, draw_slice, plan_strata
+from magface_al.embedding.store import unit
+from magface_al.pairs.pair_file import Pair
 
 THRESHOLD = 0.4
 
@@ -94,7 +94,7 @@ def test_the_estimate_is_unbiased_and_its_interval_covers(people):
         rng = np.random.default_rng(seed)
         asked, _ = ask(directions, identity, empty(), 60, rng)
         asked, _ = ask(directions, identity, asked, 60, rng)
-        result = audit_estimate.estimate(directions, asked, THRESHOLD, rng, resamples=1000)
+        result = error_estimate.estimate(directions, asked, THRESHOLD, rng, resamples=1000)
         assert result.answered == 120
         found.append([result.value[name] for name in ("fmr", "error")])
         covered.append([low <= right[name] <= high for name, (low, high) in result.interval.items()])
@@ -110,7 +110,7 @@ def test_the_spread_is_that_of_stratified_sampling(people):
     for seed in range(200):
         asked, audit = ask(directions, identity, empty(), 60, np.random.default_rng(seed))
         errors.append(
-            audit_estimate.estimate(directions, asked, THRESHOLD, np.random.default_rng(0), 10).value["error"]
+            error_estimate.estimate(directions, asked, THRESHOLD, np.random.default_rng(0), 10).value["error"]
         )
     strata = plan_strata(directions, THRESHOLD, 60, np.random.default_rng(0))
     scanned = scan(torch.from_numpy(directions), THRESHOLD, 10, strata.edges, strata.listed)
@@ -143,7 +143,7 @@ def test_known_pairs_are_no_longer_drawn_but_counted(people):
         assert not known.covers(audit.pairs).any()
         sizes = {int(s): int(n) for s, n in zip(audit.stratum, audit.size, strict=True)}
         assert sum(sizes.values()) + len(implied) == 300 * 299 // 2
-        errors.append(audit_estimate.estimate(directions, asked, THRESHOLD, rng, 10).value["error"])
+        errors.append(error_estimate.estimate(directions, asked, THRESHOLD, rng, 10).value["error"])
     assert np.mean(errors) == pytest.approx(truth(directions, identity)["error"], abs=4 * np.std(errors) / np.sqrt(60))
 
 
@@ -163,13 +163,13 @@ def test_an_answer_weighs_what_it_stands_for_and_open_pairs_hand_their_weight_on
     ]
     pairs = np.array([[0, 1], [3, 4], [0, 2], [0, 3], [1, 2]])
     asked = Asked(pairs, np.array([0, 1, 0, 1, -1]), np.ones(5, np.int64), entries)
-    result = audit_estimate.estimate(directions, asked, THRESHOLD, np.random.default_rng(0))
+    result = error_estimate.estimate(directions, asked, THRESHOLD, np.random.default_rng(0))
     assert result.value["fmr"] == pytest.approx(1 / 5)  # 1 false match; 1 + 4 different
     assert result.value["error"] == pytest.approx(5 / 10)
     assert result.value["fnmr"] is None  # 2 answers "same" are no evidence
     assert result.open == 1
     nobody = Asked(pairs, np.array([0, 1, -1, -1, -1]), np.ones(5, np.int64), entries)
-    assert audit_estimate.estimate(directions, nobody, THRESHOLD, np.random.default_rng(0)) is None
+    assert error_estimate.estimate(directions, nobody, THRESHOLD, np.random.default_rng(0)) is None
 
 
 def test_questions_are_shared_out_evenly():

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from magface_al.backbones import build_backbone
-from magface_al.checkpoint import load_backbone
-from magface_al.iresnet import BLOCKS_PER_STAGE
+from magface_al.models.backbones import build_backbone
+from magface_al.models.checkpoint import load_backbone
+from magface_al.models.iresnet import BLOCKS_PER_STAGE
 
 
 def seeded(arch):
@@ -126,7 +126,7 @@ def test_trunk_and_head_are_the_whole(arch):
 def test_mobilefacenet_reproduces_published_embeddings(shared_data):
     stored = np.load(shared_data / "features" / "lfw_y1_128d_f16.npz")
     backbone = load_backbone(shared_data / "weights" / "mobilefacenet_y1_converted.pth")
-    from magface_al.embed import Embedder, read_batch
+    from magface_al.embedding.embedder import Embedder, read_batch
 
     names = [str(name) for name in stored["files"][::700]]
     batch = read_batch([(name, shared_data / "lfw" / "images" / name) for name in names], 112)

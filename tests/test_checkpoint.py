@@ -8,10 +8,10 @@ import pickle
 import pytest
 import torch
 
-from magface_al.checkpoint import load_backbone, save_backbone
-from magface_al.errors import UserError
-from magface_al.iresnet import build_iresnet
-from magface_al.preprocess import PRESETS, Preprocessing
+from magface_al.command.errors import UserError
+from magface_al.faces.preprocess import PRESETS, Preprocessing
+from magface_al.models.checkpoint import load_backbone, save_backbone
+from magface_al.models.iresnet import build_iresnet
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from magface_al import candidates, stopping
-from magface_al.asked import OPEN, Asked, Known
-from magface_al.candidates import Candidates, scan
-from magface_al.errors import UserError
-from magface_al.features import unit
-from magface_al.pairs import Pair
-from magface_al.query_strategies import MIX, STRATEGIES, Picker, interleaved, pick, unrecognisable_below
+from magface_al.choosing import candidates, stopping
+from magface_al.choosing.asked import OPEN, Asked, Known
+from magface_al.choosing.candidates import Candidates, scan
+from magface_al.choosing.strategies import MIX, STRATEGIES, Picker, interleaved, pick, unrecognisable_below
+from magface_al.command.errors import UserError
+from magface_al.embedding.store import unit
+from magface_al.pairs.pair_file import Pair
 
 
 @pytest.fixture(scope="module")

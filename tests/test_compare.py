@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from magface_al.command.errors import UserError
 from magface_al.compare import compare
-from magface_al.compare_figure import MOST_SHOWN
-from magface_al.errors import UserError
-from magface_al.features import read_features
-from magface_al.pairs import read_pairs
+from magface_al.embedding.store import read_features
+from magface_al.pairs.pair_file import read_pairs
+from magface_al.pictures.matrix import MOST_SHOWN
 
 
 @pytest.fixture

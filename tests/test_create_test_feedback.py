@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from magface_al.pairs import read_pairs
-from magface_al.recordio import pack, write_records
-from magface_al.synthetic import draw_people, draw_person
+from magface_al.faces.drawn.people import draw_people, draw_person
+from magface_al.faces.recordio import pack, write_records
+from magface_al.pairs.pair_file import read_pairs
 
 
 @pytest.fixture

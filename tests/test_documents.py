@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import torch
 
-from magface_al.checkpoint import load_backbone
-from magface_al.iresnet import build_iresnet
-from magface_al.recordio import pack, write_records
-from magface_al.synthetic import draw_people
+from magface_al.faces.drawn.people import draw_people
+from magface_al.faces.recordio import pack, write_records
+from magface_al.models.checkpoint import load_backbone
+from magface_al.models.iresnet import build_iresnet
 
 ROOT = Path(__file__).resolve().parents[1]
 # make test is what runs this; make demo is tools/demo.py (below); benchmarks print tables (below, at a smaller size).

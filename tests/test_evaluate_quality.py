@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from magface_al import bootstrap
-from magface_al.discard import area_intervals, discard_curve, ideal_curve, magface_curve, pair_quality
-from magface_al.metrics import threshold_at_fmr
-from magface_al.quality_figures import quantile_rows
+from magface_al.metrics import bootstrap
+from magface_al.metrics.discard import area_intervals, discard_curve, ideal_curve, magface_curve, pair_quality
+from magface_al.metrics.roc import threshold_at_fmr
+from magface_al.pictures.quality import quantile_rows
 
 
 @pytest.fixture(params=["continuous", "tied"])

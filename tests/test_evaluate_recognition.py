@@ -12,15 +12,15 @@ import torch
 from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.model_selection import KFold
 
-from magface_al.checkpoint import load_backbone, save_backbone
-from magface_al.embed import Embedder
-from magface_al.features import cosines
-from magface_al.iresnet import build_iresnet
-from magface_al.kfold import PROTOCOLS, cross_validate, fold_numbers
-from magface_al.metrics import FAR_TARGETS, Figures, Ranking, nearest_operating_point, operating_point
-from magface_al.pairs import read_pairs
-from magface_al.preprocess import PRESETS
-from magface_al.tables import distinct_names
+from magface_al.embedding.embedder import Embedder
+from magface_al.embedding.store import cosines
+from magface_al.evaluation.results import distinct_names
+from magface_al.faces.preprocess import PRESETS
+from magface_al.metrics.kfold import PROTOCOLS, cross_validate, fold_numbers
+from magface_al.metrics.roc import FAR_TARGETS, Figures, Ranking, nearest_operating_point, operating_point
+from magface_al.models.checkpoint import load_backbone, save_backbone
+from magface_al.models.iresnet import build_iresnet
+from magface_al.pairs.pair_file import read_pairs
 
 
 @pytest.fixture(params=["continuous", "tied"])

@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import load_file
 from test_backbones import reference_iresnet, seeded
 
-from magface_al.checkpoint import load_backbone, save_backbone, set_bn_eps
-from magface_al.embed import Embedder, read_batch
-from magface_al.errors import UserError, WorkError
-from magface_al.export import export, write_onnx
-from magface_al.features import read_features
-from magface_al.iresnet import BLOCKS_PER_STAGE
-from magface_al.preprocess import PRESETS, Preprocessing, to_input
+from magface_al.command.errors import UserError, WorkError
+from magface_al.embedding.embedder import Embedder, read_batch
+from magface_al.embedding.store import read_features
+from magface_al.faces.preprocess import PRESETS, Preprocessing, to_input
+from magface_al.models.checkpoint import load_backbone, save_backbone, set_bn_eps
+from magface_al.models.export import export, write_onnx
+from magface_al.models.iresnet import BLOCKS_PER_STAGE
 
 TINY = "iresnet_tiny"
 
@@ -93,7 +93,7 @@ def test_a_graph_can_be_inspected_but_not_trained_or_exported(run_script, graph,
 
 
 def test_a_graph_that_differs_is_not_written(tmp_path, adaface, monkeypatch):
-    monkeypatch.setattr("magface_al.export.ONNX_TOLERANCE", 1e-12)
+    monkeypatch.setattr("magface_al.models.export.ONNX_TOLERANCE", 1e-12)
     with pytest.raises(WorkError, match="not written, onnxruntime's embeddings differ from PyTorch's by"):
         write_onnx(load_backbone(adaface), tmp_path / "m.onnx")
     broken = load_backbone(adaface)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from magface_al.errors import UserError
-from magface_al.feature_writer import FeatureWriter
-from magface_al.features import read_features
-from magface_al.fixed_text import format_fixed, parse_fixed
+from magface_al.command.errors import UserError
+from magface_al.embedding.fixed_text import format_fixed, parse_fixed
+from magface_al.embedding.store import read_features
+from magface_al.embedding.store_writer import FeatureWriter
 
 
 def any_float32(count, seed=0):

@@ -15,11 +15,11 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from magface_al.checkpoint import load_backbone
-from magface_al.embed import Embedder
-from magface_al.features import unit
-from magface_al.pairs import read_pairs
-from magface_al.preprocess import decode_image
+from magface_al.embedding.embedder import Embedder
+from magface_al.embedding.store import unit
+from magface_al.faces.preprocess import decode_image
+from magface_al.models.checkpoint import load_backbone
+from magface_al.pairs.pair_file import read_pairs
 
 ROOT = Path(__file__).resolve().parents[1]
 

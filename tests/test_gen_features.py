@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from magface_al.checkpoint import load_backbone
-from magface_al.embed import Embedder, face_batches
-from magface_al.feature_writer import FeatureWriter
-from magface_al.features import read_features
-from magface_al.preprocess import PRESETS, decode_image, to_input
+from magface_al.embedding.embedder import Embedder, face_batches
+from magface_al.embedding.store import read_features
+from magface_al.embedding.store_writer import FeatureWriter
+from magface_al.faces.preprocess import PRESETS, decode_image, to_input
+from magface_al.models.checkpoint import load_backbone
 
 ROOT = Path(__file__).resolve().parents[1]
 

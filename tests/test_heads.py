@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from magface_al.classifier import Classifier
-from magface_al.heads import MagFace, build_head
-from magface_al.split_fc import softmax_cross_entropy
-from magface_al.train_loop import magnitude_range
-from magface_al.training_recipe import HEADS, TrainingRecipe
+from magface_al.training.classifier import Classifier
+from magface_al.training.heads import MagFace, build_head
+from magface_al.training.recipe import HEADS, TrainingRecipe
+from magface_al.training.split_fc import softmax_cross_entropy
+from magface_al.training.trainer import magnitude_range
 
 # Magnitudes below, inside and above [l_a, u_a] of MagFace; targets on both sides of 0, near the ends and beyond pi - m.
 MAGNITUDES = np.array([3.0, 10.5, 22.0, 36.0, 109.0, 150.0, 25.0, 40.0, 15.0])

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from magface_al.checkpoint import load_backbone
-from magface_al.errors import UserError
-from magface_al.preprocess import PRESETS
+from magface_al.command.errors import UserError
+from magface_al.faces.preprocess import PRESETS
+from magface_al.models.checkpoint import load_backbone
 
 UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 101: (3, 13, 30, 3)}
 OURS = {18: "iresnet18", 34: "iresnet34", 50: "iresnet50", 101: "iresnet100"}

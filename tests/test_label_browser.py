@@ -25,7 +25,7 @@ from browser import (  # noqa: F401 (fixtures)
 from labeller_process import ROOT, Client, labeller
 
 from magface_al.labelling.events import image_id, pair_id
-from magface_al.pairs import read_pairs
+from magface_al.pairs.pair_file import read_pairs
 
 pytestmark = pytest.mark.browser
 

@@ -10,7 +10,7 @@ import pytest
 from labeller_process import Client, labeller
 
 from magface_al.labelling.events import image_id
-from magface_al.labelling.security import host_is_allowed
+from magface_al.labelling.web.security import host_is_allowed
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from magface_al.errors import UserError
+from magface_al.command.errors import UserError
 from magface_al.labelling.agreement import agreement_table, annotator_table, cohen_kappa
 from magface_al.labelling.answers import Answers
 from magface_al.labelling.consistency import find_contradictions, implied_labels
 from magface_al.labelling.events import Event, pair_id, parse_event
 from magface_al.labelling.export import write_csv
 from magface_al.labelling.imports import events_of_feedback, events_of_label_studio
-from magface_al.pairs import Pair, PairFile
+from magface_al.pairs.pair_file import Pair, PairFile
 
 numbers = itertools.count()
 P, Q = "0" * 16, "1" * 16

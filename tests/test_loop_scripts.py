@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from magface_al.checkpoint import load_backbone
-from magface_al.features import read_features, unit
-from magface_al.metrics import confusion
-from magface_al.pairs import read_pairs
+from magface_al.embedding.store import read_features, unit
+from magface_al.metrics.roc import confusion
+from magface_al.models.checkpoint import load_backbone
+from magface_al.pairs.pair_file import read_pairs
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from magface_al import losses
-from magface_al.finetune import balanced_batches
-from magface_al.schedules import warmup_cosine
+from magface_al.finetuning import losses
+from magface_al.finetuning.tuner import balanced_batches
+from magface_al.training.schedules import warmup_cosine
 
 
 @pytest.fixture

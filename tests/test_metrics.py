@@ -7,8 +7,16 @@ import pytest
 from scipy.optimize import brentq
 from sklearn.metrics import accuracy_score, precision_score, recall_score, roc_auc_score, roc_curve
 
-from magface_al import bootstrap
-from magface_al.metrics import Figures, Ranking, best_threshold, confusion, eer, percent, threshold_at_fmr
+from magface_al.metrics.roc import (
+    Figures,
+    Ranking,
+    best_threshold,
+    bootstrap,
+    confusion,
+    eer,
+    percent,
+    threshold_at_fmr,
+)
 
 
 @pytest.fixture(params=["continuous", "tied"])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from magface_al import mining
-from magface_al.features import unit
+from magface_al.choosing import mining
+from magface_al.embedding.store import unit
 
 
 @pytest.fixture(scope="module", params=[300, 2500])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from magface_al.errors import UserError
-from magface_al.pairs import Pair, contradictions, image_identities, join_files, read_pairs, write_pairs
-from magface_al.splits import split_pairs
+from magface_al.command.errors import UserError
+from magface_al.pairs.pair_file import Pair, contradictions, image_identities, join_files, read_pairs, write_pairs
+from magface_al.pairs.splits import split_pairs
 
 
 @pytest.mark.parametrize(

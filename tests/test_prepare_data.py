@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from magface_al.errors import UserError
-from magface_al.pair_lists import read_verification_set
-from magface_al.record_writer import RecordWriter
-from magface_al.recordio import RecordFile, image_records, images_by_label, pack, write_records
-from magface_al.train_lists import folder_labels
+from magface_al.command.errors import UserError
+from magface_al.conversion.record_writer import RecordWriter
+from magface_al.faces.recordio import RecordFile, image_records, images_by_label, pack, write_records
+from magface_al.faces.train_list import folder_labels
+from magface_al.pairs.verification_sets import read_verification_set
 
 SCRIPT = "prepare_data.py"
 PNG, JPEG = b"\x89PNG", b"\xff\xd8\xff"

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from magface_al.features import unit
-from magface_al.pairs import read_pairs
+from magface_al.embedding.store import unit
+from magface_al.pairs.pair_file import read_pairs
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ import struct
 import numpy as np
 import pytest
 
-from magface_al.errors import UserError
-from magface_al.recordio import RecordFile, images_by_label, pack, write_records
+from magface_al.command.errors import UserError
+from magface_al.faces.recordio import RecordFile, images_by_label, pack, write_records
 
 MAGIC = struct.pack("<I", 0xCED7230A)
 

@@ -13,11 +13,11 @@ from torch import distributed as dist
 from torch import multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
-from magface_al import distributed
-from magface_al.classifier import Classifier, _directions
-from magface_al.errors import UserError
-from magface_al.heads import build_head
-from magface_al.training_recipe import TrainingRecipe
+from magface_al.command.errors import UserError
+from magface_al.training import distributed
+from magface_al.training.classifier import Classifier, _directions
+from magface_al.training.heads import build_head
+from magface_al.training.recipe import TrainingRecipe
 
 CLASSES, DIMENSIONS, IMAGES = 11, 6, 12  # classes divide by neither 2 nor 4
 CASES = [(head, split) for head in ("magface", "adaface") for split in (True, False)]

@@ -17,19 +17,19 @@ import pytest
 import scipy.stats
 import torch
 
-from magface_al.checkpoint import load_backbone
-from magface_al.errors import UserError
-from magface_al.recordio import pack, write_records
-from magface_al.synthetic import draw_people
-from magface_al.training_data import open_training_set
-from magface_al.weight_files import read_checkpoint
+from magface_al.command.errors import UserError
+from magface_al.faces.drawn.people import draw_people
+from magface_al.faces.recordio import pack, write_records
+from magface_al.faces.training_set import open_training_set
+from magface_al.models.checkpoint import load_backbone
+from magface_al.models.weight_files import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 CUT = """
 import os, runpy, sys
 sys.argv = ["train.py", *sys.argv[1:]]
 sys.path.insert(0, r"{root}")
-from magface_al.training_progress import TrainingProgress
+from magface_al.training.progress import TrainingProgress
 save, calls = TrainingProgress.save_state, []
 def save_and_die(self):
     save(self)

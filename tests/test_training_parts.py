@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from magface_al.augment import LUMINANCE_BGR, augment, cropped, low_resolution, photometric
-from magface_al.checkpoint import new_backbone
-from magface_al.errors import UserError
-from magface_al.identities import identity_lines
-from magface_al.loss_scale import GROWTH_INTERVAL, LossScale
-from magface_al.recordio import RecordFile, images_by_label, pack, write_records
-from magface_al.schedules import average, warmup_linear, warmup_multistep
-from magface_al.synthetic import draw_people, draw_person
-from magface_al.train_loop import Trainer
-from magface_al.training_batches import FaceReader, rows_of_epoch
-from magface_al.training_data import HeldSource, TrainingSet, number_identities
-from magface_al.training_events import open_events
-from magface_al.training_recipe import Augmentation, TrainingRecipe
+from magface_al.command.errors import UserError
+from magface_al.faces.drawn.people import draw_people, draw_person
+from magface_al.faces.identities import identity_lines
+from magface_al.faces.recordio import RecordFile, images_by_label, pack, write_records
+from magface_al.faces.training_set import HeldSource, TrainingSet, number_identities
+from magface_al.models.checkpoint import new_backbone
+from magface_al.training.augment import LUMINANCE_BGR, augment, cropped, low_resolution, photometric
+from magface_al.training.batches import FaceReader, rows_of_epoch
+from magface_al.training.loss_scale import GROWTH_INTERVAL, LossScale
+from magface_al.training.recipe import Augmentation, TrainingRecipe
+from magface_al.training.schedules import average, warmup_linear, warmup_multistep
+from magface_al.training.tensorboard import open_events
+from magface_al.training.trainer import Trainer
 
 FACE = draw_person(1, 2, 3)
 

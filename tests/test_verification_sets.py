@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from magface_al.bin_sets import read_bin
-from magface_al.errors import UserError
-from magface_al.pair_lists import read_verification_set
+from magface_al.command.errors import UserError
+from magface_al.pairs.bin_file import read_bin
+from magface_al.pairs.verification_sets import read_verification_set
 
 JPEG = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
 IMAGES = [

@@ -23,9 +23,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from magface_al import cli  # noqa: E402
-from magface_al.errors import WorkError  # noqa: E402
-from magface_al.manifest import Run  # noqa: E402
+from magface_al.command import cli  # noqa: E402
+from magface_al.command.errors import WorkError  # noqa: E402
+from magface_al.command.run import Run  # noqa: E402
 
 MODEL = ROOT / "assets" / "demo_magface.pth"
 

@@ -17,9 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from magface_al import cli  # noqa: E402
-from magface_al.errors import WorkError  # noqa: E402
-from magface_al.manifest import Run  # noqa: E402
+from magface_al.command import cli  # noqa: E402
+from magface_al.command.errors import WorkError  # noqa: E402
+from magface_al.command.run import Run  # noqa: E402
 
 MODEL = ROOT / "assets" / "demo_magface.pth"
 
@@ -74,7 +74,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
 def take_answers_away(known: Path, target: Path) -> None:
     """The same pairs as a person gets them: without labels and names."""
-    from magface_al.files import write_json
+    from magface_al.command.files import write_json
 
     content = json.loads(known.read_text(encoding="utf-8"))
     pairs = [

@@ -18,10 +18,10 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
-from magface_al import cli  # noqa: E402
-from magface_al.identities import parent_folder  # noqa: E402
-from magface_al.manifest import Run  # noqa: E402
-from magface_al.pairs import Pair, describe, read_pairs, write_pairs  # noqa: E402
+from magface_al.command import cli  # noqa: E402
+from magface_al.command.run import Run  # noqa: E402
+from magface_al.faces.identities import parent_folder  # noqa: E402
+from magface_al.pairs.pair_file import Pair, describe, read_pairs, write_pairs  # noqa: E402
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -20,18 +20,18 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from magface_al import cli  # noqa: E402
-from magface_al.checkpoint import new_backbone, save_backbone  # noqa: E402
-from magface_al.embed import Embedder  # noqa: E402
-from magface_al.features import magnitudes, unit  # noqa: E402
-from magface_al.manifest import Run  # noqa: E402
-from magface_al.metrics import Figures  # noqa: E402
-from magface_al.runtime import pick_device  # noqa: E402
-from magface_al.synthetic import draw_people  # noqa: E402
-from magface_al.train_loop import Trainer  # noqa: E402
-from magface_al.training_batches import FaceReader  # noqa: E402
-from magface_al.training_data import HeldSource, TrainingSet  # noqa: E402
-from magface_al.training_recipe import Augmentation, TrainingRecipe  # noqa: E402
+from magface_al.command import cli  # noqa: E402
+from magface_al.command.run import Run  # noqa: E402
+from magface_al.embedding.embedder import Embedder  # noqa: E402
+from magface_al.embedding.store import magnitudes, unit  # noqa: E402
+from magface_al.faces.drawn.people import draw_people  # noqa: E402
+from magface_al.faces.training_set import HeldSource, TrainingSet  # noqa: E402
+from magface_al.metrics.roc import Figures  # noqa: E402
+from magface_al.models.checkpoint import new_backbone, save_backbone  # noqa: E402
+from magface_al.models.device import pick_device  # noqa: E402
+from magface_al.training.batches import FaceReader  # noqa: E402
+from magface_al.training.recipe import Augmentation, TrainingRecipe  # noqa: E402
+from magface_al.training.trainer import Trainer  # noqa: E402
 
 ARCH = "iresnet_tiny"
 # For 128 dimensions and a few hundred people: magnitudes from 6 to 20 get margins from 0.2 to 0.5, and lambda_g is above

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from magface_al.errors import UserError
+from magface_al.command.errors import UserError
 from magface_al.labelling.events import Event, utc_now
-from magface_al.pairs import Pair
+from magface_al.pairs.pair_file import Pair
 
 SCHEMA_VERSION = 1
 _SCHEMA = """

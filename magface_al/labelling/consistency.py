@@ -6,8 +6,8 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from magface_al.identities import connected_components
-from magface_al.pairs import DIFFERENT, SAME, Pair, contradictions
+from magface_al.faces.identities import connected_components
+from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, contradictions
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from magface_al.pairs import DIFFERENT, SAME, Pair
+from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair
 
 ANSWER_SAME, ANSWER_DIFFERENT, UNSURE, BAD_IMAGE, SKIP = "same", "different", "unsure", "bad_image", "skip"
 ANSWERS = (ANSWER_SAME, ANSWER_DIFFERENT, UNSURE, BAD_IMAGE, SKIP)

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from magface_al.files import replacing
+from magface_al.command.files import replacing
 from magface_al.labelling.answer_store import StoredPair
 from magface_al.labelling.answers import Answers, Verdict
 from magface_al.labelling.events import ANSWER_OF, Event
-from magface_al.pairs import Pair
+from magface_al.pairs.pair_file import Pair
 
 CSV_COLUMNS = (
     "image1", "image2", "label", "answer", "annotator", "labeled_at", "seconds", "votes", "ruled", "inferred",

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from magface_al.errors import UserError
-from magface_al.files import read_json
+from magface_al.command.errors import UserError
+from magface_al.command.files import read_json
 from magface_al.labelling.events import (
     ANSWER_OF,
     ANSWERS,
@@ -20,7 +20,7 @@ from magface_al.labelling.events import (
     pair_id,
     utc_now,
 )
-from magface_al.pairs import Pair, PairFile
+from magface_al.pairs.pair_file import Pair, PairFile
 
 _LABEL_STUDIO_CHOICES = {
     "same": "same", "same person": "same", "yes": "same", "match": "same", "1": "same",

@@ -19,7 +19,7 @@ from magface_al.labelling.consistency import Contradiction, find_contradictions,
 from magface_al.labelling.events import Event, draw, image_id, pair_id, parse_event
 from magface_al.labelling.export import answered_pair, write_csv
 from magface_al.labelling.review import Filter, Gallery
-from magface_al.pairs import Pair, PairFile, write_pairs
+from magface_al.pairs.pair_file import Pair, PairFile, write_pairs
 
 GRID_CANDIDATES = 8
 LONGEST_PAUSE = 60.0  # seconds; longer than this somebody was away, which says nothing about the time left

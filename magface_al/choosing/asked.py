@@ -1,0 +1,106 @@
+"""What has been asked before, and what the answers imply: same is transitive, and carries "different" along.
+
+If a and b show one person, and b and c do, nobody needs to be asked about a and c; if a and d do not, neither do b and d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from magface_al.embedding.pair_scores import rows_of
+from magface_al.embedding.store import FeatureStore
+from magface_al.faces.identities import connected_components
+from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, PairFile
+
+OPEN = -1  # asked, but nobody could or would say
+UNABLE = ("unsure", "bad_image")  # answers of people who looked and could not tell
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The pairs of some answered files as rows of a feature store.
+
+    pairs int64 [K, 2] with i < j, none twice; label int64 [K]: 1, 0 or OPEN; batch int64 [K]: the round in which it was
+    asked, 0 if the file does not say; entries [K] as they stand in the files.
+    """
+
+    pairs: np.ndarray
+    label: np.ndarray
+    batch: np.ndarray
+    entries: list[Pair]
+
+    def where(self, chosen: np.ndarray) -> Asked:
+        """Those of a bool mask [K]."""
+        entries = [entry for entry, keep in zip(self.entries, chosen, strict=True) if keep]
+        return Asked(self.pairs[chosen], self.label[chosen], self.batch[chosen], entries)
+
+    def holdout(self) -> np.ndarray:
+        """bool [K]: of a random slice, which is kept out of training."""
+        return np.array([entry.is_holdout() for entry in self.entries], dtype=bool)
+
+    def unable(self) -> np.ndarray:
+        """bool [K]: somebody looked and could not tell."""
+        return np.array([entry.extra.get("answer") in UNABLE for entry in self.entries], dtype=bool)
+
+
+def find_asked(files: Sequence[PairFile], store: FeatureStore) -> tuple[Asked, int]:
+    """The files' pairs whose two images are in the store, and how many others there were.
+
+    An image is found by its name as written, otherwise by its place on disk. Every pair of the files counts as asked,
+    with or without an answer. Of a pair that comes twice, in either order, the last answer holds.
+    """
+    found: dict[tuple[int, int], Pair] = {}
+    absent = 0
+    for file in files:
+        row = rows_of(store, file)
+        for pair in file.pairs:
+            i, j = row.get(pair.image1), row.get(pair.image2)
+            if i is None or j is None or i == j:
+                absent += 1
+                continue
+            key = (min(i, j), max(i, j))
+            if pair.label is not None or key not in found:
+                found[key] = pair
+    entries = list(found.values())
+    label = np.array([OPEN if pair.label is None else pair.label for pair in entries], dtype=np.int64)
+    batch = np.array([int(pair.extra.get("batch") or 0) for pair in entries], dtype=np.int64)
+    return Asked(np.array(list(found), dtype=np.int64).reshape(-1, 2), label, batch, entries), absent
+
+
+class Known:
+    """Everything that answers say about `count` images. pairs int64 [K, 2] with i < j, label int64 [K]: 1, 0 or OPEN."""
+
+    def __init__(self, count: int, pairs: np.ndarray, label: np.ndarray) -> None:
+        self.count, self.asked = count, pairs
+        rows = np.unique(pairs)
+        joined = connected_components(map(str, rows), ((str(i), str(j)) for i, j in pairs[label == SAME]))
+        self.group = np.arange(count)
+        self.group[rows] = [int(joined[str(row)]) for row in rows]
+        self._asked = self.keys(pairs)
+        apart = self.group[pairs[label == DIFFERENT]]
+        self._apart = np.unique(self.keys(apart[apart[:, 0] != apart[:, 1]]))
+
+    def keys(self, pairs: np.ndarray) -> np.ndarray:
+        """One whole number for each pair [K, 2], whatever its order."""
+        return pairs.min(axis=1) * self.count + pairs.max(axis=1)
+
+    def covers(self, pairs: np.ndarray) -> np.ndarray:
+        """bool [K]: the pairs that were asked before, or whose label the answers imply."""
+        group = self.group[pairs]
+        implied = (group[:, 0] == group[:, 1]) | np.isin(self.keys(group), self._apart)
+        return implied | np.isin(self.keys(pairs), self._asked)
+
+    def implied(self) -> tuple[np.ndarray, np.ndarray]:
+        """(pairs int64 [M, 2] with i < j, same bool [M]): every pair whose label is known, answered or implied."""
+        order = np.argsort(self.group, kind="stable")
+        ends = np.flatnonzero(np.diff(self.group[order])) + 1
+        members = {int(self.group[part[0]]): part for part in np.split(order, ends)}
+        same = [np.stack([m[a], m[b]], axis=1) for m in members.values() if len(m) > 1
+                for a, b in [np.triu_indices(len(m), 1)]]  # fmt: skip
+        apart = [np.stack(np.meshgrid(members[g], members[h]), axis=-1).reshape(-1, 2)
+                 for g, h in np.stack(np.divmod(self._apart, self.count), axis=1).tolist()]  # fmt: skip
+        kinds = [np.concatenate([np.empty((0, 2), np.int64), *kind]) for kind in (same, apart)]
+        return np.sort(np.concatenate(kinds), axis=1), np.repeat([True, False], [len(kind) for kind in kinds])

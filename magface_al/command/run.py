@@ -1,0 +1,93 @@
+"""What a run read, wrote and skipped: told on the screen, kept as a manifest beside the output."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from magface_al import __version__
+from magface_al.command.files import sha256, write_json
+
+_PACKAGES = ("torch", "torchvision", "opencv-python", "numpy", "matplotlib")
+
+
+class Run:
+    """The account of one run of a script."""
+
+    def __init__(self, script: str, arguments: dict[str, Any]) -> None:
+        self.script = script
+        self.arguments = {key: _plain(value) for key, value in arguments.items()}
+        self.path: Path | None = None  # set by the script once it knows where its output goes
+        self.facts: dict[str, Any] = {}  # device, counts, ...: whatever the script wants kept
+        self.inputs: dict[str, str] = {}
+        self.started = time.time()
+        self.silent = False  # of several processes with one task, all but one keep quiet and write nothing
+        self._next: list[str] = []
+
+    def say(self, message: str) -> None:
+        """Say how the work goes."""
+        if not self.silent:
+            print(message, flush=True)
+
+    def read(self, path: Path, what: str) -> None:
+        """Say what was read from a file, and remember the file's SHA-256."""
+        self.say(f"read {what} from {path}")
+        if path.is_file():
+            self.inputs[str(path)] = sha256(path)
+
+    def wrote(self, path: Path, what: str) -> None:
+        """Say what was written where."""
+        self.say(f"wrote {what} to {path}")
+
+    def note(self, message: str) -> None:
+        """Say something that changes how the results should be read, on standard error."""
+        if not self.silent:
+            print(f"note: {message}", file=sys.stderr)
+
+    def suggest(self, command: str) -> None:
+        """Give the command that comes next, ready to be copied."""
+        self._next.append(command)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The manifest: arguments, versions, input hashes, seconds so far and the facts of this run."""
+        return {
+            "script": self.script,
+            "magface_al": __version__,
+            "command": " ".join([self.script, *sys.argv[1:]]),
+            "arguments": self.arguments,
+            "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - self.started, 2),
+            "python": sys.version.split()[0],
+            "packages": {name: _version(name) for name in _PACKAGES},
+            "inputs_sha256": self.inputs,
+            **self.facts,
+        }
+
+    def finish(self, exit_code: int) -> None:
+        """Write the manifest and print the time and the next command."""
+        if self.silent:
+            return
+        if self.path is not None:
+            write_json(self.path, {**self.as_dict(), "exit_code": exit_code})
+        print(f"done in {time.time() - self.started:.1f} s")
+        for command in self._next:
+            print(f"next:\n  {command}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _version(package: str) -> str | None:
+    for name in (package, package + "-headless"):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None

@@ -1,0 +1,1 @@
+"""Face sets from one form into another."""

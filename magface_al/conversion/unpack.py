@@ -1,0 +1,92 @@
+"""RecordIO and .bin sets as folders of image files, byte for byte; a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from magface_al.command.errors import UserError
+from magface_al.command.files import read_json, replacing, sha256, write_json
+from magface_al.faces.recordio import RecordFile, image_records
+from magface_al.faces.train_list import LABELS, Counts, Entry, without_space, write_labels, write_train_list
+from magface_al.pairs.bin_file import read_bin
+from magface_al.pairs.pair_file import PairFile
+
+SOURCE = "source.json"  # in the folder: what it is being unpacked from
+
+
+def claim_folder(folder: Path, source: Path) -> None:
+    """Note in the folder what it is filled from. Raises UserError if it has other things in it already.
+
+    A RecordIO file is known by its size and its index: reading hundreds of gigabytes twice would take longer than going on.
+    """
+    without_space(folder)
+    index = source.with_suffix(".idx")
+    whole = index if index.exists() else source
+    made_from = {"file": source.name, "bytes": source.stat().st_size, "sha256_of": whole.name, "sha256": sha256(whole)}
+    note = folder / SOURCE
+    found = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if found - {f"{SOURCE}.part"} and (not note.exists() or read_json(note) != made_from):
+        raise UserError(
+            f"{folder}: has other things in it than {source}, expected a new or empty folder, or an interrupted run of this one"
+        )
+    write_json(note, made_from)
+
+
+def rec_to_folder(rec: Path, folder: Path, progress: Callable[[], object]) -> tuple[Counts, int]:
+    """Write LABEL/KEY.jpg for every image, train.list and labels.tsv. Returns the counts and how many files were there already.
+
+    Labels are those of the records, six digits wide, so that order by name is order by number. progress is called once an
+    image. Raises UserError for a broken file, with what came before it in place.
+    """
+    labels: dict[str, int] = {}
+    kept = 0
+
+    def entries(records: RecordFile) -> Iterator[Entry]:
+        nonlocal kept
+        for key, label, image in image_records(records):
+            person = f"{label:06d}"
+            labels[person] = label
+            path = folder / person / f"{key:09d}{_suffix(image)}"
+            kept += not _keep(path, image)
+            progress()
+            yield str(path), label
+
+    with RecordFile(rec) as records:
+        claim_folder(folder, rec)
+        counts = write_train_list(folder / "train.list", entries(records))
+    write_labels(folder / LABELS, labels)
+    return counts, kept
+
+
+def bin_to_folder(path: Path, folder: Path) -> tuple[PairFile, int]:
+    """Write images/000000.jpg, ..., pair.list (`a b 1`) and img.list, as MagFace's evaluation wants them.
+
+    Returns the set and how many files were there already. Raises UserError as read_bin.
+    """
+    pair_file = read_bin(path)
+    claim_folder(folder, path)
+    places: dict[str, Path] = {}
+    kept = 0
+    for number, (name, image) in enumerate(pair_file.held.items()):
+        places[name] = folder / "images" / f"{number:06d}{_suffix(image)}"
+        kept += not _keep(places[name], image)
+    with replacing(folder / "img.list") as images, replacing(folder / "pair.list") as pairs:
+        for pair in pair_file.pairs:
+            first, second = places[pair.image1], places[pair.image2]
+            images.write(f"{first}\n{second}\n")
+            pairs.write(f"{first} {second} {pair.label}\n")
+    return pair_file, kept
+
+
+def _suffix(image: bytes) -> str:
+    return ".png" if image.startswith(b"\x89PNG") else ".jpg"
+
+
+def _keep(path: Path, image: bytes) -> bool:
+    """Write the file unless an earlier run has. Files are written whole, so one of the right length is right."""
+    if path.exists() and path.stat().st_size == len(image):
+        return False
+    with replacing(path, "wb") as file:
+        file.write(image)
+    return True

@@ -1,0 +1,1 @@
+"""Images to embeddings, embeddings to stores and to scores of pairs."""

@@ -1,0 +1,206 @@
+"""Similarities and magnitudes of the pairs of a file, from cached features, a checkpoint, or both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from magface_al.command.errors import UserError
+from magface_al.command.files import sha256
+from magface_al.command.run import Run
+from magface_al.embedding.store import FeatureStore, check_origin, magnitudes, read_features, unit
+from magface_al.faces.preprocess import PRESETS, Preprocessing
+from magface_al.pairs.pair_file import PairFile
+
+if TYPE_CHECKING:
+    from magface_al.embedding.embedder import Embedder
+    from magface_al.models.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class PairScores:
+    """pair_file holds the N pairs whose images could both be read; similarity and magnitudes are float32 [N]."""
+
+    pair_file: PairFile
+    similarity: np.ndarray
+    magnitude1: np.ndarray
+    magnitude2: np.ndarray
+
+
+@dataclass(frozen=True)
+class PairEmbeddings:
+    """side1 and side2, float32 [N, D], are the raw embeddings of the N pairs whose images could both be read.
+
+    rows [N] int says where those pairs stand in the file as it was read; pair_file holds only them.
+    """
+
+    pair_file: PairFile
+    side1: np.ndarray
+    side2: np.ndarray
+    rows: np.ndarray
+
+    def scores(self) -> PairScores:
+        """Cosines and magnitudes."""
+        similarity = np.einsum("nd,nd->n", unit(self.side1), unit(self.side2))
+        return PairScores(self.pair_file, similarity, magnitudes(self.side1), magnitudes(self.side2))
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The model flags of a script: where the weights are, how to read images for them, where to compute."""
+
+    checkpoint: Path | None
+    arch: str = "auto"
+    preprocessing: str = "auto"
+    device: str = "auto"
+    batch_size: int = 128
+    workers: int = 4
+    flip: str = "none"  # see embed.Embedder
+
+
+def score_pairs(
+    pair_file: PairFile,
+    choice: ModelChoice,
+    run: Run,
+    features_list: Path | None = None,
+    skip_bad_lines: bool = False,
+) -> PairScores:
+    """Score every pair of one file; see PairEmbedder."""
+    return PairEmbedder(choice, run, features_list, skip_bad_lines)(pair_file).scores()
+
+
+class PairEmbedder:
+    """The embeddings of one model for pairs files. Images in the feature store are not read again; others are embedded.
+
+    The store is read and the weights are loaded once, and an image is embedded once, however many files name it. Torch
+    is imported only if something has to be embedded, or if the checkpoint is not the very file that made the store.
+    Raises UserError for a store made by other weights, or for images that are nowhere to be had.
+    """
+
+    def __init__(
+        self, choice: ModelChoice, run: Run, features_list: Path | None = None, skip_bad_lines: bool = False
+    ) -> None:
+        self.choice, self.run = choice, run
+        self._backbone: Backbone | None = None
+        self._embedder: Embedder | None = None
+        self._store: FeatureStore | None = None
+        self._done: dict[Path | bytes, np.ndarray] = {}  # by place on disk, or by content
+        if features_list is not None:
+            self._store = store = read_features(features_list, skip_bad_lines=skip_bad_lines)
+            run.read(features_list, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
+            if store.skipped_lines:
+                run.note(f"{features_list}: {store.skipped_lines} malformed lines were left out")
+            self._check_store(store)
+
+    def __call__(self, pair_file: PairFile) -> PairEmbeddings:
+        """Embed both sides of every pair."""
+        store = self._store
+        known = {image: store.embeddings[row] for image, row in rows_of(store, pair_file).items()} if store else {}
+        absent = [image for image in pair_file.images() if image not in known]
+        if absent and self.choice.checkpoint is None:
+            raise UserError(
+                f"{pair_file.path}: {len(absent)} of its {len(pair_file.images())} images have no embedding (first: {absent[0]}); "
+                "give --checkpoint to embed them, or --features_list with all of them"
+            )
+        return _both_sides(pair_file, known | self._embed(absent, pair_file), self.run)
+
+    def _check_store(self, store: FeatureStore) -> None:
+        """Check the store against the checkpoint, reading the weights only if the file's hash does not settle it."""
+        checkpoint, run = self.choice.checkpoint, self.run
+        if store.manifest is None:
+            run.note(f"{store.path} has no manifest beside it, so nothing shows which weights made it")
+            return
+        if self.choice.flip == "auto":
+            self.choice = replace(self.choice, flip=store.flip())
+        if store.flip() != self.choice.flip:
+            raise UserError(
+                f"{store.path}: made with --flip {store.flip()}, expected {self.choice.flip} as in this run; "
+                "run gen_features.py again with that --flip"
+            )
+        if checkpoint is None:
+            return
+        made_by = store.manifest["checkpoint"]
+        if checkpoint.is_file() and sha256(checkpoint) == made_by["file_sha256"]:
+            own = Preprocessing(**store.manifest["checkpoint_preprocessing"])
+            wanted = own if self.choice.preprocessing == "auto" else PRESETS[self.choice.preprocessing]
+            check_origin(store, made_by["weights_sha256"], wanted, checkpoint)
+        else:
+            backbone = self._load()
+            check_origin(store, backbone.weights_sha256, backbone.preprocessing, checkpoint)
+
+    def _load(self) -> Backbone:
+        from magface_al.models.checkpoint import load_backbone
+
+        if self._backbone is None:
+            assert self.choice.checkpoint is not None
+            self._backbone = load_backbone(self.choice.checkpoint, self.choice.arch, self.choice.preprocessing)
+            self.run.read(self.choice.checkpoint, self._backbone.describe())
+        return self._backbone
+
+    def _network(self) -> Embedder:
+        from magface_al.embedding.embedder import Embedder
+        from magface_al.models.device import device_name, pick_device
+
+        if self._embedder is None:
+            device = pick_device(self.choice.device)
+            backbone = self._load()
+            flip = backbone.flip_for(self.choice.flip)
+            self._embedder = Embedder(backbone.model, backbone.preprocessing, device, flip)
+            self.run.facts["device"] = device_name(device)
+        return self._embedder
+
+    def _embed(self, images: list[str], pair_file: PairFile) -> dict[str, np.ndarray]:
+        sources = {image: pair_file.source(image) for image in images}
+        new = {source: image for image, source in sources.items() if source not in self._done}
+        if new:
+            self._embed_new([(image, source) for source, image in new.items()])
+        return {image: self._done[source] for image, source in sources.items() if source in self._done}
+
+    def _embed_new(self, images: list[tuple[str, Path | bytes]]) -> None:
+        from tqdm import tqdm
+
+        from magface_al.embedding.embedder import face_batches
+
+        embedder, source_of = self._network(), dict(images)
+        with tqdm(total=len(images), unit="image", desc="embedding") as progress:
+            for batch in face_batches(images, self.choice.batch_size, self.choice.workers, embedder.preprocessing.size):
+                for name, embedding in zip(batch.names, embedder(batch.faces), strict=True):
+                    self._done[source_of[name]] = embedding
+                for name, reason in batch.failures:
+                    source = source_of[name]
+                    place = name if isinstance(source, bytes) else source
+                    self.run.note(f"{place}: {reason}; its pairs are left out")
+                progress.update(len(batch.names) + len(batch.failures))
+
+
+def rows_of(store: FeatureStore, pair_file: PairFile) -> dict[str, int]:
+    """image -> its row in the store, matched by the name as written, otherwise by the place on disk; absent ones are left out."""
+    row_of = {name: row for row, name in enumerate(store.names)}
+    root = Path(store.root())
+    missing = [image for image in pair_file.images() if image not in row_of]
+    if missing:
+        places = {(root / name).resolve(): row for name, row in row_of.items()}
+        found = ((image, places.get(pair_file.locate(image).resolve())) for image in missing)
+        row_of |= {image: row for image, row in found if row is not None}
+    return {image: row_of[image] for image in pair_file.images() if image in row_of}
+
+
+def _both_sides(pair_file: PairFile, embeddings: dict[str, np.ndarray], run: Run) -> PairEmbeddings:
+    kept = [row for row, pair in enumerate(pair_file.pairs) if pair.image1 in embeddings and pair.image2 in embeddings]
+    left_out = len(pair_file.pairs) - len(kept)
+    run.facts["pairs_left_out"] = run.facts.get("pairs_left_out", 0) + left_out
+    if left_out:
+        run.note(
+            f"{pair_file.path}: {left_out} of {len(pair_file.pairs)} pairs are left out because an image could not be read"
+        )
+    if not kept:
+        raise UserError(
+            f"{pair_file.path}: no pair is left whose two images can be read; paths are relative to its folder or to the working directory"
+        )
+    pairs = [pair_file.pairs[row] for row in kept]
+    side1 = np.stack([embeddings[pair.image1] for pair in pairs])
+    side2 = np.stack([embeddings[pair.image2] for pair in pairs])
+    return PairEmbeddings(replace(pair_file, pairs=pairs), side1, side2, np.array(kept))

@@ -1,0 +1,139 @@
+"""Writing a feature store so that a killed run can be taken up where it stopped."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from magface_al.command.files import read_json, write_json
+from magface_al.embedding.fixed_text import format_fixed
+from magface_al.embedding.store import ROWS_AT_ONCE, is_binary, magnitudes, manifest_path, paths_path
+
+SAVE_EVERY = 1.0  # seconds between two records of the progress: what a kill may cost
+
+
+class FeatureWriter:
+    """Append rows to a store that appears, whole, only at `finish`.
+
+    Rows go to `.part` files; about once a second a small state file records how far the image list has been consumed and
+    how long each part is; on resuming the parts are cut to those lengths, so that no row is missing or doubled.
+    `made_from` identifies the work (list, weights, input convention): parts of other work are thrown away.
+    """
+
+    def __init__(self, path: Path, made_from: dict[str, Any], *, resume: bool = True) -> None:
+        self.path = path
+        self.made_from = made_from
+        self.failures_path = path.with_name(path.name + ".failed.txt")
+        self._magnitudes_path = path.with_name(path.name + ".magnitudes")
+        self._finals = [path, self.failures_path, *([paths_path(path)] if is_binary(path) else [])]
+        self._state_path = path.with_name(path.name + ".part.json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        state = self._resumable_state() if resume else self._fresh_state()
+        self.consumed, self.rows, self.failed = state["consumed"], state["rows"], state["failed"]
+        self.dimensions: int | None = state["dimensions"]
+        self._save_at = 0.0  # on time.monotonic(): the first batch is recorded at once
+        self._files = [_part(final).open("ab") for final in [*self._finals, self._magnitudes_path]]
+        self._rows_file, self._failures_file, *self._paths_file, self._magnitudes_file = self._files
+        for file, length in zip(self._files, state["lengths"], strict=True):
+            file.truncate(length)
+            file.seek(length)
+
+    def _fresh_state(self) -> dict[str, Any]:
+        return {"consumed": 0, "rows": 0, "failed": 0, "dimensions": None, "lengths": [0] * (len(self._finals) + 1)}
+
+    def _resumable_state(self) -> dict[str, Any]:
+        if not self._state_path.exists():
+            return self._fresh_state()
+        state = read_json(self._state_path)
+        parts = [_part(final) for final in [*self._finals, self._magnitudes_path]]
+        whole = all(
+            part.exists() and part.stat().st_size >= length
+            for part, length in zip(parts, state["lengths"], strict=True)
+        )
+        return state if whole and state["made_from"] == self.made_from else self._fresh_state()
+
+    def append(self, names: Sequence[str], embeddings: np.ndarray, failures: Sequence[tuple[str, str]]) -> None:
+        """Add the rows of one batch (float [B, D]) and its failures (path, reason), and record the progress."""
+        if len(names):
+            self._write_rows(names, np.ascontiguousarray(embeddings, dtype="<f4"))
+        self._failures_file.write(_encode(f"{name}\t{reason}\n" for name, reason in failures))
+        self.consumed += len(names) + len(failures)
+        self.rows += len(names)
+        self.failed += len(failures)
+        if time.monotonic() >= self._save_at:
+            self._save_state()
+
+    def _save_state(self) -> None:
+        for file in self._files:
+            file.flush()
+        write_json(self._state_path, {
+            "made_from": self.made_from, "consumed": self.consumed, "rows": self.rows, "failed": self.failed,
+            "dimensions": self.dimensions, "lengths": [file.tell() for file in self._files],
+        })  # fmt: skip
+        self._save_at = time.monotonic() + SAVE_EVERY
+
+    def _write_rows(self, names: Sequence[str], embeddings: np.ndarray) -> None:
+        self._magnitudes_file.write(magnitudes(embeddings).astype("<f4").data)
+        if is_binary(self.path):
+            if self.dimensions is None:
+                self._rows_file.write(_npy_header(0, embeddings.shape[1]))
+            self._rows_file.write(embeddings.data)
+            self._paths_file[0].write(_encode(f"{name}\n" for name in names))
+        else:
+            for start in range(0, len(names), ROWS_AT_ONCE):
+                text = format_fixed(embeddings[start : start + ROWS_AT_ONCE])
+                lines = zip(names[start : start + ROWS_AT_ONCE], text, strict=True)
+                self._rows_file.write(b"".join(_encode([name, " "]) + row.tobytes() + b"\n" for name, row in lines))
+        self.dimensions = embeddings.shape[1]
+
+    def magnitude_summary(self) -> dict[str, float]:
+        """min, median and max of the magnitudes of all rows, those of an earlier, interrupted run included."""
+        self._magnitudes_file.flush()
+        values = np.fromfile(_part(self._magnitudes_path), "<f4")
+        return {
+            name: round(float(of(values)), 4) for name, of in (("min", np.min), ("median", np.median), ("max", np.max))
+        }
+
+    def keep_failures(self) -> Path:
+        """Put the list of unreadable images in place although there is no store to write. Returns its path."""
+        self._failures_file.flush()
+        return _part(self.failures_path).replace(self.failures_path)
+
+    def finish(self, manifest: dict[str, Any]) -> None:
+        """Put the whole store in place of an older one.
+
+        The old manifest goes first: a binary store without one is refused, so no mixture of two is ever read.
+        """
+        for file in self._files:
+            file.close()
+        if is_binary(self.path):
+            with _part(self.path).open("r+b") as file:
+                file.write(_npy_header(self.rows, self.dimensions or 0))
+        manifest_path(self.path).unlink(missing_ok=True)
+        for final in self._finals:
+            _part(final).replace(final)
+        write_json(manifest_path(self.path), manifest)
+        if self.failed == 0:
+            self.failures_path.unlink()
+        _part(self._magnitudes_path).unlink()
+        self._state_path.unlink()
+
+
+def _encode(lines: Iterable[str]) -> bytes:
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def _npy_header(rows: int, dimensions: int) -> bytes:
+    """The header of a .npy file. NumPy leaves room in it for the row count to grow, so its length stays the same."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": (rows, dimensions)})
+    return buffer.getvalue()

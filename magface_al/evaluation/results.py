@@ -1,0 +1,34 @@
+"""Tables in Markdown that are also straight columns on a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from magface_al.command.errors import UserError
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """The first `left` columns are names, set to the left; the others are figures, set to the right."""
+    cells = [[cell.replace("|", r"\|") for cell in row] for row in [header, *rows]]
+    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        parts = [
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        return f"| {' | '.join(parts)} |"
+
+    rule = ["-" * width if column < left else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
+    return "\n".join([line(cells[0]), line(rule), *map(line, cells[1:])]) + "\n"
+
+
+def distinct_names(paths: Sequence[str]) -> list[str]:
+    """The shortest end of each path, in whole parts, that no other path has. Raises UserError for a path given twice."""
+    twice = [path for path in paths if paths.count(path) > 1]
+    if twice:
+        raise UserError(f"{twice[0]}: given twice, expected a different file for every row of the table")
+    parts = [path.replace("\\", "/").split("/") for path in paths]
+    lengths = range(1, max(map(len, parts)) + 1)
+    candidates = (["/".join(part[-length:]) for part in parts] for length in lengths)
+    return next(names for names in candidates if len(set(names)) == len(names))

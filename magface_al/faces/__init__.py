@@ -1,0 +1,1 @@
+"""Pictures of faces and who is on them."""

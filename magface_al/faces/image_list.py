@@ -1,0 +1,58 @@
+"""The image list: one path a line, further columns ignored; read as a stream, because lists can be long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from magface_al.command.errors import UserError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """An image list whose lines have been counted. Relative paths are resolved against root."""
+
+    path: Path
+    root: Path
+    count: int
+
+    def __iter__(self) -> Iterator[tuple[str, Path]]:
+        """(path as written, place on disk), in list order."""
+        for _, name in _names(self.path, self.root):
+            yield name, self.root / name
+
+
+def read_image_list(path: Path, root: Path = Path(), *, allow_spaces: bool) -> ImageList:
+    """Count the lines and check them. Raises UserError for an empty list, or for a space in a path unless allowed.
+
+    allow_spaces is for the binary store; the text store separates its columns by white space.
+    """
+    count = 0
+    for number, name in _names(path, root):
+        count += 1
+        if not allow_spaces and len(name.split()) > 1:
+            raise UserError(
+                f"{path}: line {number}: the path {name!r} contains a space, which the text store cannot hold; "
+                "write a binary store instead (--feat_list NAME.npy)"
+            )
+    if count == 0:
+        raise UserError(f"{path}: no image paths in it, expected one a line")
+    return ImageList(path, root, count)
+
+
+def _names(path: Path, root: Path) -> Iterator[tuple[int, str]]:
+    """(line number, path) without blank lines. What follows a space is a further column, unless the whole line is a file."""
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape") as file:
+            for number, line in enumerate(file, 1):
+                columns = line.split()
+                if len(columns) == 1:
+                    yield number, columns[0]
+                elif columns:
+                    whole = line.strip()
+                    yield number, whole if (root / whole).is_file() else columns[0]
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UserError(f"{path}: {error.strerror}, expected a text file with one image path a line") from None

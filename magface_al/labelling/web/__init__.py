@@ -1,0 +1,1 @@
+"""The labeller as a web page on this machine."""

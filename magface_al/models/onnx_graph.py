@@ -1,0 +1,114 @@
+"""An ONNX graph as a backbone that can be run, not trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from magface_al.command.errors import UserError
+from magface_al.command.extras import require
+from magface_al.command.files import sha256
+from magface_al.faces.preprocess import PRESETS, Preprocessing
+from magface_al.models.backbone import Backbone
+from magface_al.models.weight_files import parse_record
+
+
+class OnnxNetwork(nn.Module):
+    """float [B, 3, size, size] on any device -> raw embedding [B, D] on the CPU, for any B, by onnxruntime.
+
+    A graph whose batch size was fixed when it was exported is fed that many images at a time, the last time with zeros
+    behind them. onnxruntime uses a GPU when the images are on one and onnxruntime-gpu is installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self._runtime = require("onnxruntime", f"to run {path.name}")
+        self._session = self._open("CPUExecutionProvider")
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        self.input, self.output = inputs[0], outputs[0]
+        self.record = parse_record(path, self._session.get_modelmeta().custom_metadata_map)
+        shape = self.input.shape
+        images = len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3] and isinstance(shape[2], int)
+        if len(inputs) != 1 or not images or len(self.output.shape) != 2 or self.input.type != "tensor(float)":
+            raise UserError(
+                f"{path}: takes {', '.join(f'{i.type} {i.shape}' for i in inputs)} and gives {self.output.shape}, "
+                "expected one float input [batch, 3, size, size] and an embedding [batch, D]"
+            )
+        self.size: int = shape[2]
+        self.fixed_batch: int | None = shape[0] if isinstance(shape[0], int) else None
+
+    def _open(self, provider: str) -> Any:
+        options = self._runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3  # errors only: warnings about a foreign graph are of no use here
+        state = self._runtime.capi.onnxruntime_pybind11_state
+        broken = (state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument, state.Fail, state.NotImplemented,
+                  state.RuntimeException)  # fmt: skip
+        try:
+            return self._runtime.InferenceSession(str(self.path), options, providers=[provider])
+        except state.NoSuchFile:
+            raise UserError(f"{self.path}: no such file, expected an ONNX graph") from None
+        except broken as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{self.path}: truncated, or no ONNX graph that onnxruntime can run ({reason})") from None
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        cuda = "CUDAExecutionProvider"
+        if (
+            images.is_cuda
+            and cuda in self._runtime.get_available_providers()
+            and cuda not in self._session.get_providers()
+        ):
+            self._session = self._open(cuda)
+        array = np.ascontiguousarray(images.cpu().numpy(), dtype=np.float32)
+        step = self.fixed_batch or max(1, len(array))
+        blocks = [self._run(array[start : start + step]) for start in range(0, len(array), step)]
+        return torch.from_numpy(np.concatenate(blocks))
+
+    def _run(self, block: np.ndarray) -> np.ndarray:
+        absent = (self.fixed_batch or 0) - len(block)
+        padded = np.pad(block, ((0, absent), (0, 0), (0, 0), (0, 0))) if absent > 0 else block
+        return self._session.run([self.output.name], {self.input.name: padded})[0][: len(block)]
+
+
+def load_onnx(path: Path, arch: str, preprocessing: str) -> Backbone:
+    """Open a graph. Raises UserError for a foreign one whose input convention is not given, because a graph shows none.
+
+    Our own exports record architecture, family and input convention as metadata.
+    """
+    model = OnnxNetwork(path)
+    record = model.record
+    found = record.get("arch", "auto")
+    if arch not in ("auto", found):
+        holds = "does not say which architecture it holds" if found == "auto" else f"holds {found}"
+        raise UserError(f"{path}: {holds}, expected {arch}; leave --arch out")
+    if preprocessing == "auto" and "preprocessing" not in record:
+        raise UserError(
+            f"{path}: records no input convention, and an ONNX graph shows none; give --preprocessing ({', '.join(PRESETS)})"
+        )
+    asked = None if preprocessing == "auto" else replace(PRESETS[preprocessing], size=model.size)
+    own = Preprocessing(**record["preprocessing"]) if "preprocessing" in record else asked
+    assert own is not None
+    digest = sha256(path)
+    return Backbone(
+        path=path,
+        model=model.eval(),
+        arch=record.get("arch", "unknown architecture"),
+        preprocessing=asked or own,
+        own_preprocessing=own,
+        family=record.get("family", "onnx"),
+        prefix="",
+        loaded=None,
+        ignored=[],
+        weights_sha256=digest,
+        file_sha256=digest,
+        bn_eps=record.get("bn_eps"),
+        manifest=record,
+    )

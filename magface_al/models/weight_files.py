@@ -1,0 +1,118 @@
+"""Tensors and our record out of a file of weights (.pth, .safetensors), without ever running code from it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+
+from magface_al.command.errors import UserError
+from magface_al.command.extras import require
+
+OUR_KEY = "magface_al"
+STATE_KEYS = ("state_dict", "state_dict_backbone", "net_state_dict", "model")
+# Lightning (AdaFace's trainer) stores objects of these packages beside the tensors.
+TRAINER_PACKAGES = ("pytorch_lightning.", "lightning.", "argparse.Namespace")
+
+State = Mapping[str, torch.Tensor]
+
+
+def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """(the file's tensors by their keys, the `magface_al` record or an empty dictionary). Raises UserError."""
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)
+    content = read_checkpoint(path)
+    ours = content.get(OUR_KEY)
+    return _state_dict(path, content), ours if isinstance(ours, dict) else {}
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a .pth file without running any code in it. Raises UserError for anything but tensors in plain containers."""
+    try:
+        with _placeholders(path):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file, expected a checkpoint (.pth)") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder, expected a checkpoint (.pth)") from None
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{path}: {_why_refused(error)}") from None
+    except (RuntimeError, EOFError, BadZipFile, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: truncated, or no PyTorch checkpoint ({reason}); copy or download it again") from None
+    if not isinstance(content, dict):
+        raise UserError(
+            f"{path}: holds a {type(content).__name__}, expected a dictionary of tensors or one with a state_dict"
+        )
+    return content
+
+
+class _Placeholder:
+    """What a trainer's object becomes: it remembers nothing and can do nothing."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+
+def _placeholders(path: Path) -> AbstractContextManager[Any]:
+    """While it is entered, PyTorch's safe unpickler makes placeholders of a trainer's objects instead of refusing the file."""
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, BadZipFile, pickle.UnpicklingError):
+        names = []  # no zip archive, or broken: torch.load says what it is
+    known = [name for name in names if name.startswith(TRAINER_PACKAGES)]
+    # One class a name, because the class itself may be a dictionary's key.
+    return torch.serialization.safe_globals([(type(name, (_Placeholder,), {}), name) for name in known])
+
+
+def _why_refused(error: pickle.UnpicklingError) -> str:
+    text = str(error)
+    if "GLOBAL" in text or "Unsupported global" in text or "Unsupported class" in text:
+        wanted = text.split("GLOBAL ")[1].split()[0] if "GLOBAL " in text else "code"
+        return f"asks to run {wanted} while loading; refused, nothing was executed. Save a plain state_dict of tensors instead"
+    return "truncated, or no PyTorch checkpoint; copy or download it again"
+
+
+def _state_dict(path: Path, content: dict[str, Any]) -> dict[str, torch.Tensor]:
+    for key in STATE_KEYS:
+        if isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    state = {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}
+    if not state:
+        raise UserError(
+            f"{path}: no tensors in it (keys: {', '.join(map(str, list(content)[:5]))}), expected a state_dict"
+        )
+    return state
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors of a .safetensors file and our record from its metadata. Raises UserError."""
+    safetensors = require("safetensors", f"to read {path.name}")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # it is no mapping: no iteration
+            metadata = file.metadata() or {}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file, expected weights (.safetensors)") from None
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{path}: truncated, or no safetensors file ({error}); copy or download it again") from None
+    return state, parse_record(path, metadata)
+
+
+def parse_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Our record out of a file's text metadata; an empty dictionary if it has none. Raises UserError."""
+    try:
+        record = json.loads(metadata.get(OUR_KEY, "{}"))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: its metadata {OUR_KEY} is not JSON ({error.msg}); export it again") from None
+    if not isinstance(record, dict):
+        raise UserError(f"{path}: its metadata {OUR_KEY} is no dictionary; export it again")
+    return record

@@ -1,0 +1,1 @@
+"""Pairs of images and the answers about them."""

@@ -1,0 +1,200 @@
+"""The pairs / feedback file: two images and whether they show the same person.
+
+    {"pairs": [{"image1": "a/1.jpg", "image2": "b/1.jpg", "label": 0}, ...]}
+
+`label` is 1 (same person), 0 (different people) or null (nobody has said yet). A bare list of pairs is accepted. Keys
+that this module does not know are kept when the file is written again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from magface_al.command.errors import UserError
+from magface_al.command.files import read_json, write_json
+from magface_al.faces.identities import connected_components
+
+SAME, DIFFERENT = 1, 0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two images as the file names them, the label (1, 0 or None) and every other key of the entry."""
+
+    image1: str
+    image2: str
+    label: int | None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry as it stands in the file."""
+        return {"image1": self.image1, "image2": self.image2, "label": self.label, **self.extra}
+
+    def is_holdout(self) -> bool:
+        """Whether it belongs to a random slice that measures the error, and so must never be trained on."""
+        return self.extra.get("holdout") is True
+
+    def key(self) -> tuple[str, str]:
+        """The two images in a fixed order: (a, b) and (b, a) are one pair."""
+        return (self.image1, self.image2) if self.image1 <= self.image2 else (self.image2, self.image1)
+
+
+@dataclass(frozen=True)
+class PairFile:
+    """A pairs file: where it was read from, its pairs in file order, and its other top-level keys.
+
+    held is for files that hold the images themselves (.bin): an image's name -> the bytes of a JPEG or PNG.
+    """
+
+    path: Path
+    pairs: list[Pair]
+    extra: dict[str, Any] = field(default_factory=dict)
+    held: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    def source(self, image: str) -> Path | bytes:
+        """What preprocess.decode_image reads: the image's bytes if the file holds them, otherwise its place on disk."""
+        return self.held[image] if image in self.held else self.locate(image)
+
+    def locate(self, image: str) -> Path:
+        """The image's place on disk: relative to the JSON's folder, to its "root" key, or to the working directory."""
+        places = [self.path.parent / image, Path(str(self.extra.get("root", ""))) / image]
+        return next((place for place in places if place.exists()), Path(image))
+
+    def labelled(self) -> PairFile:
+        """The pairs that somebody has answered. Raises UserError if there are none."""
+        kept = [pair for pair in self.pairs if pair.label is not None]
+        if not kept:
+            raise UserError(
+                f"{self.path}: none of its {len(self.pairs)} pairs has a label, expected 1 or 0; label them first"
+            )
+        return replace(self, pairs=kept)
+
+    def without_holdout(self) -> PairFile:
+        """Without the pairs of random slices, which measure the error and must not be trained on. Raises UserError if
+        nothing is left."""
+        kept = [pair for pair in self.pairs if not pair.is_holdout()]
+        if not kept:
+            raise UserError(
+                f'{self.path}: all {len(self.pairs)} pairs are marked "holdout", which only measures the error; answer chosen pairs too'
+            )
+        return replace(self, pairs=kept)
+
+    def labels(self) -> np.ndarray:
+        """[N] bool, True for same. Call on labelled() pairs."""
+        return np.array([pair.label == SAME for pair in self.pairs], dtype=bool)
+
+    def images(self) -> list[str]:
+        """Every image named, once, in order of first appearance."""
+        return list(dict.fromkeys(name for pair in self.pairs for name in (pair.image1, pair.image2)))
+
+
+def read_pairs(path: Path) -> PairFile:
+    """Read and check a pairs file. Raises UserError naming the pair's index (from 0) and the key."""
+    content = read_json(path)
+    if isinstance(content, list):
+        content = {"pairs": content}
+    if not isinstance(content, dict) or not isinstance(content.get("pairs"), list):
+        raise UserError(
+            f'{path}: key "pairs" is missing or not a list, expected {{"pairs": [...]}} or a bare list of pairs'
+        )
+    pairs = [_read_pair(path, index, entry) for index, entry in enumerate(content["pairs"])]
+    if not pairs:
+        raise UserError(f"{path}: the list of pairs is empty")
+    return PairFile(path, pairs, {key: value for key, value in content.items() if key != "pairs"})
+
+
+def _read_pair(path: Path, index: int, entry: Any) -> Pair:
+    if not isinstance(entry, dict):
+        raise UserError(f'{path}: pair {index}: {entry!r}, expected an object with "image1", "image2" and "label"')
+    for key in ("image1", "image2"):
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            found = repr(entry[key]) if key in entry else "missing"
+            raise UserError(f'{path}: pair {index}: key "{key}" is {found}, expected the path of an image')
+    label = entry.get("label")
+    if "label" not in entry or not (label is None or (type(label) in (int, float, bool) and label in (0, 1))):
+        found = repr(label) if "label" in entry else "missing"
+        raise UserError(
+            f'{path}: pair {index}: key "label" is {found}, expected 1 (same), 0 (different) or null (not yet answered)'
+        )
+    extra = {key: value for key, value in entry.items() if key not in ("image1", "image2", "label")}
+    return Pair(entry["image1"], entry["image2"], None if label is None else int(label), extra)
+
+
+def join_files(files: Sequence[PairFile]) -> PairFile:
+    """Several pairs files as one. Images go by their full paths, so that one image is one whichever file names it; of a pair
+    that stands in several files the last one counts, but once in a random slice it stays there. A single file stays as it is."""
+    if len(files) == 1:
+        return files[0]
+    joined: dict[tuple[str, str], Pair] = {}
+    for file in files:
+        for pair in file.pairs:
+            image1, image2 = (str(file.locate(name).resolve()) for name in (pair.image1, pair.image2))
+            placed = replace(pair, image1=image1, image2=image2)
+            earlier = joined.get(placed.key())
+            if earlier is not None and earlier.is_holdout():
+                placed = replace(placed, extra={**placed.extra, "holdout": True})
+            joined[placed.key()] = placed
+    return PairFile(files[0].path, list(joined.values()))
+
+
+def write_pairs(path: Path, pairs: Iterable[Pair], **extra: Any) -> None:
+    """Write pairs, and any other top-level keys, as a pairs file."""
+    write_json(path, {"pairs": [pair.to_dict() for pair in pairs], **extra})
+
+
+def given_names(pairs: Sequence[Pair]) -> dict[str, str]:
+    """Image -> who is on it, where a pair says so (identity1, identity2)."""
+    return {
+        name: str(pair.extra[key]) for pair in pairs for name, key in _named(pair) if pair.extra.get(key) is not None
+    }
+
+
+def name_people(pairs: Sequence[Pair]) -> bool:
+    """Whether the pairs say of each of their images who is on it."""
+    known = given_names(pairs)
+    return all(name in known for pair in pairs for name, _ in _named(pair))
+
+
+def image_identities(pairs: Sequence[Pair]) -> dict[str, str]:
+    """Image -> identity: the pairs' identity1/identity2 where given, otherwise what the answers imply.
+
+    Images without a given identity that are joined by "same" answers (directly or through others) get one identity.
+    """
+    known = given_names(pairs)
+    same = [(pair.image1, pair.image2) for pair in pairs if pair.label == SAME]
+    groups = connected_components([name for pair in pairs for name, _ in _named(pair)], same)
+    return {name: known.get(name, f"group of {group}") for name, group in groups.items()}
+
+
+def pair_identities(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
+    """The person on each side of every pair, as image_identities has them."""
+    identity = image_identities(pairs)
+    return [identity[pair.image1] for pair in pairs], [identity[pair.image2] for pair in pairs]
+
+
+def _named(pair: Pair) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (pair.image1, "identity1"), (pair.image2, "identity2")
+
+
+def contradictions(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs called different whose two images the "same" answers connect: one of those answers is wrong."""
+    same = [(pair.image1, pair.image2) for pair in pairs if pair.label == SAME]
+    groups = connected_components([name for pair in pairs for name, _ in _named(pair)], same)
+    return [pair for pair in pairs if pair.label == DIFFERENT and groups[pair.image1] == groups[pair.image2]]
+
+
+def describe(pairs: Sequence[Pair]) -> str:
+    """Counts for the screen: "200 pairs (100 same, 100 different)"."""
+    count = Counter(pair.label for pair in pairs)
+    parts = [
+        f"{count[label]} {word}"
+        for label, word in ((SAME, "same"), (DIFFERENT, "different"), (None, "unanswered"))
+        if count[label]
+    ]
+    return f"{len(pairs)} pairs ({', '.join(parts)})"

@@ -1,0 +1,1 @@
+"""Where people would rather look than read."""

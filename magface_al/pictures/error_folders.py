@@ -1,0 +1,76 @@
+"""One folder for each wrongly judged pair: its two images, a picture that compares them, and the numbers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from magface_al.command.errors import UserError
+from magface_al.command.files import replacing
+from magface_al.embedding.pair_scores import PairScores
+from magface_al.faces.preprocess import decode_image
+from magface_al.pairs.pair_file import PairFile
+from magface_al.pictures.canvas import comparison_figure, contact_sheet, save_figure
+from magface_al.pictures.error_page import ErrorCard
+
+KINDS = ("false positive", "false negative")
+
+
+def write_errors(
+    scores: PairScores, threshold: float, folder: Path, max_fp: int | None, max_fn: int | None
+) -> list[ErrorCard]:
+    """Write false_positives/ and false_negatives/ and the contact sheet; return the errors written, worst first.
+
+    Both folders are built under another name and then swapped in, so a rerun leaves nothing of the run before.
+    """
+    same = scores.pair_file.labels()
+    called_same = scores.similarity > threshold
+    cards: list[ErrorCard] = []
+    for kind, wrong, most in zip(KINDS, (called_same & ~same, ~called_same & same), (max_fp, max_fn), strict=True):
+        rows = np.flatnonzero(wrong)
+        rows = rows[np.argsort(-np.abs(scores.similarity[rows] - threshold), kind="stable")][:most]
+        final = folder / (kind.replace(" ", "_") + "s")
+        building = final.with_name(final.name + ".part")
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(parents=True)
+        for place, row in enumerate(tqdm(rows, unit="error", desc=f"{kind}s"), 1):
+            cards.append(_write_error(scores, int(row), place, kind, threshold, building))
+        shutil.rmtree(final, ignore_errors=True)
+        building.replace(final)
+    cards.sort(key=lambda card: -abs(card.similarity - threshold))
+    tiles = [(*card.faces, f"{card.kind} {card.similarity:.3f}") for card in cards]
+    save_figure(contact_sheet(tiles, "errors, worst first"), folder / "errors_contact_sheet.png")
+    return cards
+
+
+def _write_error(scores: PairScores, row: int, place: int, kind: str, threshold: float, building: Path) -> ErrorCard:
+    pair = scores.pair_file.pairs[row]
+    similarity = float(scores.similarity[row])
+    folder = building / f"pair_{place:03d}_sim{similarity:.3f}"
+    folder.mkdir()
+    names = (pair.image1, pair.image2)
+    for side, name in enumerate(names, 1):
+        shutil.copyfile(scores.pair_file.locate(name), folder / f"img{side}_{Path(name).name}")
+    magnitudes = (float(scores.magnitude1[row]), float(scores.magnitude2[row]))
+    faces = (_face(scores.pair_file, names[0]), _face(scores.pair_file, names[1]))
+    same = kind == "false negative"
+    save_figure(comparison_figure(faces, names, magnitudes, similarity, threshold, same), folder / "comparison.png")
+    with replacing(folder / "info.txt") as file:
+        file.write(
+            f"kind: {kind}\nsimilarity: {similarity:.6f}\nthreshold: {threshold:g}\n"
+            f"truth: {'same person' if same else 'different people'}\nmodel: {'different people' if same else 'same person'}\n"
+            f"image1: {names[0]}\nmagnitude1: {magnitudes[0]:.4f}\nimage2: {names[1]}\nmagnitude2: {magnitudes[1]:.4f}\n"
+        )
+    return ErrorCard(kind, faces, names, magnitudes, similarity, f"{kind.replace(' ', '_')}s/{folder.name}")
+
+
+def _face(pair_file: PairFile, name: str) -> np.ndarray:
+    try:
+        return decode_image(pair_file.locate(name))[0]
+    except ValueError as error:
+        raise UserError(
+            f"{pair_file.locate(name)}: {error}, expected the image that {name} of {pair_file.path} was embedded from"
+        ) from None

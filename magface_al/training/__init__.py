@@ -1,0 +1,1 @@
+"""Training a recognition model on labelled faces."""
