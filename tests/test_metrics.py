@@ -7,11 +7,11 @@ import pytest
 from scipy.optimize import brentq
 from sklearn.metrics import accuracy_score, precision_score, recall_score, roc_auc_score, roc_curve
 
+from magface_al.metrics import bootstrap
 from magface_al.metrics.roc import (
     Figures,
     Ranking,
     best_threshold,
-    bootstrap,
     confusion,
     eer,
     percent,
