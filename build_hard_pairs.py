@@ -14,8 +14,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magface_al.command import cli
+from magface_al.command import cli, numbers
 from magface_al.command.run import Run
+from magface_al.metrics.cosine import THRESHOLD
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,20 +38,22 @@ def build_parser() -> argparse.ArgumentParser:
     choice.add_argument(
         "--strategy", choices=["exact", "sampled", "balanced"], default="exact", help="how pairs are chosen"
     )
-    choice.add_argument("--pos_target", type=cli.non_negative_int, default=6000, help="same-person pairs wanted")
-    choice.add_argument("--neg_target", type=cli.non_negative_int, default=6000, help="different-person pairs wanted")
+    choice.add_argument("--pos_target", type=numbers.non_negative_int, default=6000, help="same-person pairs wanted")
     choice.add_argument(
-        "--candidate_mult", type=cli.positive_int, default=6, help="sampled: random candidates per pair wanted"
+        "--neg_target", type=numbers.non_negative_int, default=6000, help="different-person pairs wanted"
+    )
+    choice.add_argument(
+        "--candidate_mult", type=numbers.positive_int, default=6, help="sampled: random candidates per pair wanted"
     )
     choice.add_argument(
         "--max_per_image",
-        type=cli.non_negative_int,
+        type=numbers.non_negative_int,
         default=20,
         help="exact: pairs of each kind that one image may be in, so that a few faces do not fill the set; 0: no limit",
     )
     choice.add_argument(
         "--max_per_identity",
-        type=cli.non_negative_int,
+        type=numbers.non_negative_int,
         default=0,
         help="exact: pairs of each kind that one person may be in; 0: no limit",
     )
@@ -84,7 +87,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     if (args.identity_from == "list") != (args.identity_list is not None):
         raise UserError("--identity_from list and --identity_list belong together; give both or neither")
     store = read_features(args.features_list, skip_bad_lines=args.skip_bad_lines)
-    run.read(args.features_list, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
+    run.input(args.features_list, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
     if store.skipped_lines:
         run.note(f"{store.skipped_lines} malformed lines were left out")
     names = identities_of(store.names, args.identity_list)
@@ -122,10 +125,10 @@ def main(args: argparse.Namespace, run: Run) -> None:
         root=store.root(),
     )
     run.path = args.output_file.with_suffix(".manifest.json")
-    run.wrote(args.output_file, describe(pairs))
+    run.output(args.output_file, describe(pairs))
     run.suggest(
         f"python visualize_errors.py --feedback_file {args.output_file} --features_list {args.features_list} "
-        "--threshold 0.4 --output_dir errors"
+        f"--threshold {THRESHOLD} --output_dir errors"
     )
 
 

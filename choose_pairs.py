@@ -17,8 +17,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magface_al.command import cli
+from magface_al.command import cli, numbers
 from magface_al.command.run import Run
+from magface_al.metrics.cosine import THRESHOLD
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,14 +46,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--skip_bad_lines", action="store_true", help="leave out malformed lines of a text store, and count them"
     )
     choice = parser.add_argument_group("choice of pairs")
-    choice.add_argument("--budget", type=cli.positive_int, default=200, help="pairs to ask about")
+    choice.add_argument("--budget", type=numbers.positive_int, default=200, help="pairs to ask about")
     choice.add_argument("--strategy", choices=["mix", *STRATEGIES], default="mix", help="see above")
-    choice.add_argument("--threshold", type=cli.cosine, default=0.4, help="cosine above which you call a pair same")
     choice.add_argument(
-        "--random_share", type=cli.fraction, default=0.15, help="share of the budget for the random slice"
+        "--threshold", type=numbers.cosine, default=THRESHOLD, help="cosine above which you call a pair same"
     )
     choice.add_argument(
-        "--max_per_image", type=cli.non_negative_int, default=4, help="questions one image may be in; 0: no limit"
+        "--random_share", type=numbers.interval("[0, 1)"), default=0.15, help="share of the budget for the random slice"
+    )
+    choice.add_argument(
+        "--max_per_image", type=numbers.non_negative_int, default=4, help="questions one image may be in; 0: no limit"
     )
     choice.add_argument(
         "--identity_from",
@@ -74,12 +77,13 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
     from magface_al.choosing.questions import Wishes, choose
     from magface_al.command.errors import UserError
-    from magface_al.embedding.store import magnitudes, read_features
+    from magface_al.embedding.store import read_features
+    from magface_al.metrics.cosine import magnitudes
     from magface_al.models.device import pick_device
     from magface_al.pairs.pair_file import write_pairs
 
     store = read_features(args.features_list, skip_bad_lines=args.skip_bad_lines)
-    run.read(args.features_list, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
+    run.input(args.features_list, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
     if store.skipped_lines:
         run.note(f"{store.skipped_lines} malformed lines were left out")
     if len(store.names) < 2:
@@ -105,7 +109,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     write_pairs(args.output_file, pairs, strategy=args.strategy, seed=args.seed, features=str(args.features_list),
                 threshold=args.threshold, root=store.root())  # fmt: skip
     run.path = args.output_file.with_suffix(".manifest.json")
-    run.wrote(
+    run.output(
         args.output_file,
         f"{len(pairs)} pairs to ask about ({', '.join(f'{n} {s}' for s, n in run.facts['chosen_by'].items())})",
     )
@@ -133,7 +137,7 @@ def read_asked(args: argparse.Namespace, store: FeatureStore, run: Run) -> Asked
 
     files = [read_pairs(path) for path in args.answered]
     for path, file in zip(args.answered, files, strict=True):
-        run.read(path, describe(file.pairs))
+        run.input(path, describe(file.pairs))
     asked, absent = find_asked(files, store)
     if absent:
         run.note(

@@ -10,17 +10,21 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from magface_al.command import cli
+from magface_al.command import cli, numbers
 from magface_al.command.run import Run
+from magface_al.embedding import model_flags
+from magface_al.metrics.cosine import THRESHOLD
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="aligned face images, two or more")
-    parser.add_argument("--threshold", type=cli.cosine, default=0.4, help="cosine above which two are called the same")
+    parser.add_argument(
+        "--threshold", type=numbers.cosine, default=THRESHOLD, help="cosine above which two are called the same"
+    )
     parser.add_argument("--output_dir", type=Path, default=Path("comparison"), help="folder for everything written")
-    cli.add_flip_option(parser)
-    cli.add_checkpoint_options(parser)
+    model_flags.add_flip_option(parser)
+    model_flags.add_checkpoint_options(parser)
     device = parser.add_argument_group("compute")
     device.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N; auto takes a GPU when there is one"
@@ -41,7 +45,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     require_two(args.images)
     device = pick_device(args.device, args.force_cpu)
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
-    run.read(args.checkpoint, backbone.describe())
+    run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
     run.facts |= {"device": device_name(device), **backbone.origin()}
     matrix = compare_with(
         Embedder(backbone.model, backbone.preprocessing, device, backbone.flip_for(args.flip)),
@@ -53,7 +57,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     save_figure(face_matrix_figure(matrix), args.output_dir / "comparison.png")
 
     print(matrix)
-    run.wrote(args.output_dir, "comparison.json, comparison.png")
+    run.output(args.output_dir, "comparison.json, comparison.png")
     if matrix.resized:
         run.note(
             f"{matrix.resized} images were not {backbone.preprocessing.size} px squares and were resized; unaligned photos give poor embeddings"

@@ -12,8 +12,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magface_al.command import cli
+from magface_al.command import cli, numbers
 from magface_al.command.run import Run
+from magface_al.metrics.cosine import THRESHOLD
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,12 +31,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--synthetic", action="store_true", help="draw people who do not exist (default without --dataset)"
     )
     parser.add_argument("--domain", default="clean", help="camera of drawn people: clean, cctv or night")
-    parser.add_argument("--num_identities", type=cli.positive_int, default=10, help="people, chosen at random")
-    parser.add_argument("--images_per_identity", type=cli.positive_int, default=5, help="images of each")
-    parser.add_argument("--num_pairs", type=cli.positive_int, default=200, help="pairs, half same and half different")
+    parser.add_argument("--num_identities", type=numbers.positive_int, default=10, help="people, chosen at random")
+    parser.add_argument("--images_per_identity", type=numbers.positive_int, default=5, help="images of each")
+    parser.add_argument(
+        "--num_pairs", type=numbers.positive_int, default=200, help="pairs, half same and half different"
+    )
     parser.add_argument(
         "--label_noise",
-        type=cli.fraction,
+        type=numbers.interval("[0, 1)"),
         default=0.0,
         help="share of the labels to flip; the truth is kept as actual_label",
     )
@@ -65,10 +68,10 @@ def main(args: argparse.Namespace, run: Run) -> None:
     listing.write_text(
         "".join(f"{args.output_dir / name}\n" for names in people.values() for name in names), encoding="utf-8"
     )
-    run.wrote(images, f"{sum(map(len, people.values()))} images of {len(people)} people")
-    run.wrote(output, describe(pairs) + (f", {flipped} labels flipped" if flipped else ""))
+    run.output(images, f"{sum(map(len, people.values()))} images of {len(people)} people")
+    run.output(output, describe(pairs) + (f", {flipped} labels flipped" if flipped else ""))
     run.suggest(
-        f"python visualize_errors.py --model magface_epoch_00025.pth --feedback_file {output} --threshold 0.4 --output_dir magface_errors"
+        f"python visualize_errors.py --model magface_epoch_00025.pth --feedback_file {output} --threshold {THRESHOLD} --output_dir magface_errors"
     )
 
 

@@ -17,8 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al.command import cli
+from magface_al.command import cli, numbers
 from magface_al.command.run import Run
+from magface_al.embedding import model_flags
+from magface_al.metrics.cosine import THRESHOLD
 
 if TYPE_CHECKING:
     from magface_al.evaluation.before_after import Comparison
@@ -40,18 +42,20 @@ def build_parser() -> argparse.ArgumentParser:
     files.add_argument("--general_file", type=Path, metavar="PAIRS.json", help="labelled pairs that must not get worse")
     files.add_argument("--output_dir", type=Path, default=Path("evaluation"), help="folder for everything written")
     decision = parser.add_argument_group("decision")
-    decision.add_argument("--threshold", type=cli.cosine, default=0.4, help="cosine above which a pair is called same")
+    decision.add_argument(
+        "--threshold", type=numbers.cosine, default=THRESHOLD, help="cosine above which a pair is called same"
+    )
     decision.add_argument(
         "--max_regression",
-        type=cli.non_negative_float,
+        type=numbers.non_negative_float,
         default=0.01,
         help="largest rise of the EER on --general_file that is let pass (0.01 is one percentage point)",
     )
     decision.add_argument(
-        "--resamples", type=cli.positive_int, default=500, help="bootstrap resamples behind the intervals"
+        "--resamples", type=numbers.positive_int, default=500, help="bootstrap resamples behind the intervals"
     )
     decision.add_argument("--seed", type=int, default=42, help="of the bootstrap")
-    cli.add_checkpoint_options(parser)
+    model_flags.add_checkpoint_options(parser)
     cli.add_device_options(parser, batch_size=128)
     return parser
 
@@ -88,7 +92,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
         rise = general.change()["eer"]
         result |= {"general": general.as_dict(), "general_eer_rise": rise, "max_regression": args.max_regression}
     write_json(args.output_dir / "evaluation.json", result)
-    run.wrote(args.output_dir, "evaluation.json, before_after.png, flipped.json")
+    run.output(args.output_dir, "evaluation.json, before_after.png, flipped.json")
     run.suggest(
         f"python visualize_errors.py --model {args.finetuned} --feedback_file {args.feedback_file} --threshold {args.threshold:g} "
         "--output_dir finetuned_errors"
@@ -107,8 +111,8 @@ def compare(args: argparse.Namespace, pairs: Path, run: Run) -> Comparison:
     from magface_al.pairs.pair_file import describe, read_pairs
 
     pair_file = read_pairs(pairs).labelled()
-    run.read(pairs, describe(pair_file.pairs))
-    choice = cli.model_choice(args)
+    run.input(pairs, describe(pair_file.pairs))
+    choice = model_flags.model_choice(args)
     before = score_pairs(pair_file, choice, run)
     after = score_pairs(before.pair_file, replace(choice, checkpoint=args.finetuned, arch="auto"), run)
     return Comparison(

@@ -15,8 +15,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al.command import cli
+from magface_al.command import cli, numbers
 from magface_al.command.run import Run
+from magface_al.embedding import model_flags
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,18 +59,23 @@ def build_parser() -> argparse.ArgumentParser:
         help="fixed: one threshold for the whole curve; magface: a new one at every 5 %%, FMR 1e-3, shares of all pairs",
     )
     protocol.add_argument(
-        "--fmr", type=cli.share, default=1e-3, help="fixed: FMR over all impostor pairs at the threshold"
+        "--fmr",
+        type=numbers.interval("(0, 1)"),
+        default=1e-3,
+        help="fixed: FMR over all impostor pairs at the threshold",
     )
-    protocol.add_argument("--max_discard", type=cli.share, default=0.3, help="share up to which the area is taken")
+    protocol.add_argument(
+        "--max_discard", type=numbers.interval("(0, 1)"), default=0.3, help="share up to which the area is taken"
+    )
     protocol.add_argument(
         "--resamples",
-        type=cli.positive_int,
+        type=numbers.positive_int,
         default=500,
         help="fixed: bootstrap resamples of the people behind the intervals",
     )
     protocol.add_argument("--seed", type=int, default=42, help="of the bootstrap")
-    cli.add_flip_option(protocol)
-    cli.add_checkpoint_options(parser, required=False)
+    model_flags.add_flip_option(protocol)
+    model_flags.add_checkpoint_options(parser, required=False)
     cli.add_device_options(parser, batch_size=128)
     return parser
 
@@ -78,7 +84,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.errors import UserError
     from magface_al.command.files import replacing, write_json
     from magface_al.embedding.pair_scores import PairEmbedder
-    from magface_al.embedding.store import cosines
+    from magface_al.metrics.cosine import cosines
     from magface_al.metrics.discard import discard_curve, magface_curve, pair_quality
     from magface_al.pairs.pair_file import describe
     from magface_al.pairs.verification_sets import read_verification_set
@@ -86,8 +92,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     if args.checkpoint is None and args.features_list is None:
         raise UserError("give --checkpoint to embed the images, or --features_list with their embeddings, or both")
     pair_file = read_verification_set(args.feedback_file, args.root)
-    run.read(pair_file.path, describe(pair_file.pairs))
-    embedded = PairEmbedder(cli.model_choice(args), run, args.features_list)(pair_file)
+    run.input(pair_file.path, describe(pair_file.pairs))
+    embedded = PairEmbedder(model_flags.model_choice(args), run, args.features_list)(pair_file)
     pair_file, similarity = embedded.pair_file, cosines(embedded.side1, embedded.side2)
     same = pair_file.labels()
     scores = quality_scores(args, embedded, run)
@@ -115,7 +121,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     for name, sides in scores.items():
         draw_histogram(args.output_dir / f"{name}_histogram.png", name, pair_file, sides, run)
     pictures = [f"{name}_histogram.png" for name in scores]
-    run.wrote(args.output_dir, ", ".join(["quality.md", "quality.json", "error_vs_discard.png", *pictures]))
+    run.output(args.output_dir, ", ".join(["quality.md", "quality.json", "error_vs_discard.png", *pictures]))
 
 
 def quality_scores(args: argparse.Namespace, embedded: PairEmbeddings, run: Run) -> dict[str, Sides]:
@@ -129,7 +135,7 @@ def quality_scores(args: argparse.Namespace, embedded: PairEmbeddings, run: Run)
         if name in found or "/" in name:
             raise UserError(f"--quality {name}={path}: expected a name of its own without a slash, it names a picture")
         both = scores_of([pair.image1 for pair in pairs] + [pair.image2 for pair in pairs], path)
-        run.read(path, f"quality scores {name}")
+        run.input(path, f"quality scores {name}")
         found[name] = (both[: len(pairs)], both[len(pairs) :])
     return found
 

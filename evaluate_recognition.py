@@ -18,8 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al.command import cli
+from magface_al.command import cli, numbers
 from magface_al.command.run import Run
+from magface_al.embedding import model_flags
 
 if TYPE_CHECKING:
     from magface_al.evaluation.recognition import Verification
@@ -67,13 +68,16 @@ def build_parser() -> argparse.ArgumentParser:
     protocol.add_argument(
         "--subtract_mean", action="store_true", help="with cosine: take away the mean of the nine other folds first"
     )
-    cli.add_flip_option(protocol)
-    protocol.add_argument("--folds", type=cli.positive_int, default=10, help="parts of a set")
+    model_flags.add_flip_option(protocol)
+    protocol.add_argument("--folds", type=numbers.positive_int, default=10, help="parts of a set")
     protocol.add_argument(
-        "--resamples", type=cli.positive_int, default=500, help="bootstrap resamples of the people behind the intervals"
+        "--resamples",
+        type=numbers.positive_int,
+        default=500,
+        help="bootstrap resamples of the people behind the intervals",
     )
     protocol.add_argument("--seed", type=int, default=42, help="of the bootstrap")
-    cli.add_checkpoint_options(parser, required=False, several=True)
+    model_flags.add_checkpoint_options(parser, required=False, several=True)
     cli.add_device_options(parser, batch_size=128)
     return parser
 
@@ -114,7 +118,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
         for name, pair_file in sets.items()
     }
     save_figure(roc_figure(panels), args.output_dir / "roc.png")
-    run.wrote(args.output_dir, "results.md, results.json, roc.png")
+    run.output(args.output_dir, "results.md, results.json, roc.png")
     model = f"--checkpoint {args.checkpoint[0]}" if args.checkpoint else f"--features_list {args.features_list[0]}"
     roots = " ".join(["", "--root", *map(str, args.root)]) if args.root else ""
     run.suggest(f"python evaluate_quality.py --feedback_file {args.sets[0][1]} {model}{roots}")
@@ -157,7 +161,7 @@ def read_sets(args: argparse.Namespace, run: Run) -> dict[str, PairFile]:
     sets = {}
     for name, path in args.sets:
         sets[name] = pair_file = read_verification_set(path, args.root)
-        run.read(pair_file.path, f"{name}: {describe(pair_file.pairs)}")
+        run.input(pair_file.path, f"{name}: {describe(pair_file.pairs)}")
         if len(set(pair_file.labels())) < 2 or len(pair_file.pairs) < args.folds:
             raise UserError(f"{path}: expected same and different pairs, and at least --folds {args.folds} of them")
     return sets
@@ -181,7 +185,7 @@ def evaluate(
     from magface_al.evaluation.recognition import evaluate_set
 
     checkpoint, features_list = files
-    embed = PairEmbedder(replace(cli.model_choice(args), checkpoint=checkpoint), run, features_list)
+    embed = PairEmbedder(replace(model_flags.model_choice(args), checkpoint=checkpoint), run, features_list)
     return {
         name: evaluate_set(
             embed(pair_file),

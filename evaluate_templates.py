@@ -67,7 +67,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     curves: dict[str, Curve] = {}
     for model, path in zip(distinct_names([str(path) for path in args.features_list]), args.features_list, strict=True):
         store = read_features(path)
-        run.read(path, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
+        run.input(path, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
         results[model] = {"flip": store.flip()}
         if ijb is None:
             results[model] |= tinyface(store)
@@ -89,7 +89,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     rows = [{"model": model, **result} for model, result in results.items()]
     write_json(args.output_dir / "results.json", {**settings, "results": rows})
     pictures = draw(args.output_dir, results, curves)
-    run.wrote(args.output_dir, ", ".join(["results.md", "results.json", *pictures]))
+    run.output(args.output_dir, ", ".join(["results.md", "results.json", *pictures]))
 
 
 def read_meta(args: argparse.Namespace, run: Run) -> IJB:
@@ -99,10 +99,10 @@ def read_meta(args: argparse.Namespace, run: Run) -> IJB:
     from magface_al.evaluation.ijb import IJB
 
     ijb = IJB(args.meta, args.pooling, args.far_rule, lambda total, of: tqdm(total=total, unit=of, unit_scale=True))
-    run.read(ijb.faces_path, f"{len(ijb.faces.names)} faces")
-    run.read(ijb.pairs_path, f"{len(ijb.same)} template pairs ({int(ijb.same.sum())} genuine)")
+    run.input(ijb.faces_path, f"{len(ijb.faces.names)} faces")
+    run.input(ijb.pairs_path, f"{len(ijb.same)} template pairs ({int(ijb.same.sum())} genuine)")
     for path, roster in ijb.galleries.items():
-        run.read(path, f"a gallery of {len(roster.template)} templates")
+        run.input(path, f"a gallery of {len(roster.template)} templates")
     if not ijb.galleries:
         run.note(f"no {args.meta.name}_1N_gallery_*.csv in {args.meta.parent}, so there is no 1:N search")
     return ijb

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from magface_al.command import cli
 from magface_al.command.run import Run
+from magface_al.embedding import model_flags
 
 NATIVE_CONVENTION = {"magface": "magface", "insightface": "arcface"}
 
@@ -29,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
         choices=["magface", "insightface"],
         help="whose keys and BatchNorm eps .pth and .safetensors get (default: magface)",
     )
-    cli.add_checkpoint_options(parser)
+    model_flags.add_checkpoint_options(parser)
     return parser
 
 
@@ -39,10 +40,10 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing, trainable=True)
     backbone.own_preprocessing = backbone.preprocessing  # what --preprocessing says is recorded
-    run.read(args.checkpoint, backbone.describe())
+    run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
     run.path = args.output_file.with_name(args.output_file.name + ".json")
     run.facts |= backbone.origin()
-    run.wrote(args.output_file, export(backbone, args.output_file, args.layout))
+    run.output(args.output_file, export(backbone, args.output_file, args.layout))
     preset, layout = backbone.preprocessing.name(), args.layout or "magface"
     bare = args.output_file.suffix == ".pth" and layout == "insightface"
     if args.output_file.suffix != ".onnx" and preset != NATIVE_CONVENTION[layout]:

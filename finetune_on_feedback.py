@@ -17,8 +17,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al.command import cli
+from magface_al.command import cli, numbers
 from magface_al.command.run import Run
+from magface_al.embedding import model_flags
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,21 +49,24 @@ def build_parser() -> argparse.ArgumentParser:
     files.add_argument(
         "--output_dir", type=Path, default=Path("checkpoints_feedback"), help="folder for everything written"
     )
-    cli.add_checkpoint_options(parser)
+    model_flags.add_checkpoint_options(parser)
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument(
         "--loss", choices=["adaptive", "logistic", "cosine", "contrastive"], default="adaptive", help="see above"
     )
-    recipe.add_argument("--epochs", type=cli.positive_int, default=10, help="passes over the training pairs")
-    recipe.add_argument("--lr", type=cli.positive_float, default=1e-4, help="highest learning rate of AdamW")
+    recipe.add_argument("--epochs", type=numbers.positive_int, default=10, help="passes over the training pairs")
+    recipe.add_argument("--lr", type=numbers.positive_float, default=1e-4, help="highest learning rate of AdamW")
     recipe.add_argument(
         "--margin",
-        type=cli.non_negative_float,
+        type=numbers.non_negative_float,
         default=0.4,
         help="contrastive: a Euclidean distance in [0, 2]; cosine: a cosine; the other losses have none",
     )
     recipe.add_argument(
-        "--threshold", type=cli.cosine, default=0.4, help="cosine at which you decide (adaptive, logistic; accuracy)"
+        "--threshold",
+        type=numbers.cosine,
+        default=0.4,
+        help="cosine at which you decide (adaptive, logistic; accuracy)",
     )
     recipe.add_argument(
         "--trainable",
@@ -77,26 +81,42 @@ def build_parser() -> argparse.ArgumentParser:
         help="train updates BatchNorm statistics and turns dropout on, as the documented recipe did; it ruins iResNets",
     )
     recipe.add_argument(
-        "--in_batch", type=cli.non_negative_float, default=1.0, help="adaptive: weight of the softmax over the batch"
+        "--in_batch",
+        type=numbers.non_negative_float,
+        default=1.0,
+        help="adaptive: weight of the softmax over the batch",
     )
     recipe.add_argument(
-        "--distill", type=cli.non_negative_float, default=1.0, help="adaptive: weight of the pull to the original"
+        "--distill", type=numbers.non_negative_float, default=1.0, help="adaptive: weight of the pull to the original"
     )
     recipe.add_argument(
-        "--replay", type=cli.non_negative_float, default=10.0, help="weight of the pull on the faces of --replay_list"
+        "--replay",
+        type=numbers.non_negative_float,
+        default=10.0,
+        help="weight of the pull on the faces of --replay_list",
     )
-    recipe.add_argument("--weight_decay", type=cli.non_negative_float, default=0.0, help="of AdamW")
-    recipe.add_argument("--warmup", type=cli.fraction, default=0.1, help="share of the steps over which the rate rises")
+    recipe.add_argument("--weight_decay", type=numbers.non_negative_float, default=0.0, help="of AdamW")
     recipe.add_argument(
-        "--ema", type=cli.fraction, default=0.0, help="decay of the averaged weights that are kept; 0: no averaging"
+        "--warmup", type=numbers.interval("[0, 1)"), default=0.1, help="share of the steps over which the rate rises"
     )
-    recipe.add_argument("--clip", type=cli.positive_float, default=1.0, help="largest norm of the gradient")
+    recipe.add_argument(
+        "--ema",
+        type=numbers.interval("[0, 1)"),
+        default=0.0,
+        help="decay of the averaged weights that are kept; 0: no averaging",
+    )
+    recipe.add_argument("--clip", type=numbers.positive_float, default=1.0, help="largest norm of the gradient")
     recipe.add_argument("--no_augment", action="store_true", help="do not mirror faces at random")
     split = parser.add_argument_group("split and selection")
     split.add_argument(
-        "--val_split", type=cli.fraction, default=0.2, help="share of the pairs that chooses the best epoch"
+        "--val_split",
+        type=numbers.interval("[0, 1)"),
+        default=0.2,
+        help="share of the pairs that chooses the best epoch",
     )
-    split.add_argument("--test_split", type=cli.fraction, default=0.0, help="share kept for the final figure")
+    split.add_argument(
+        "--test_split", type=numbers.interval("[0, 1)"), default=0.0, help="share kept for the final figure"
+    )
     split.add_argument(
         "--split_by",
         choices=["identity", "pair"],
@@ -132,7 +152,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
         )
     device = pick_device(args.device, args.force_cpu)
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing, trainable=True)
-    run.read(args.checkpoint, backbone.describe())
+    run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
     args.output_dir.mkdir(parents=True, exist_ok=True)
     run.path = args.output_dir / "manifest.json"
     run.facts |= {"device": device_name(device), "recipe": asdict(recipe), **backbone.origin()}
@@ -169,7 +189,7 @@ def read_feedback(args: argparse.Namespace, run: Run) -> PairFile:
 
     files = [read_pairs(path).labelled() for path in args.feedback_file]
     for file in files:
-        run.read(file.path, describe(file.pairs))
+        run.input(file.path, describe(file.pairs))
     answered = join_files(files)
     feedback = answered.without_holdout()
     if held_out := len(answered.pairs) - len(feedback.pairs):
@@ -200,7 +220,7 @@ def read_replay(args: argparse.Namespace, size: int, run: Run) -> list[np.ndarra
     if args.replay_list is None:
         return []
     images = list(read_image_list(args.replay_list, allow_spaces=True))
-    run.read(args.replay_list, f"{len(images)} faces on which the model is to stay as it is")
+    run.input(args.replay_list, f"{len(images)} faces on which the model is to stay as it is")
     return list(read_faces(images, args.workers, size, run).values())
 
 
@@ -300,10 +320,10 @@ def finish(
         f"validation pairs are told apart best at cosine {best['val_best_threshold']:.3f} (before: {start['val_best_threshold']:.3f}); "
         f"median magnitude {best['val_magnitude']:.2f} (before: {start['val_magnitude']:.2f})"
     )
-    run.wrote(progress.best_path, f"the best weights (epoch {progress.best_epoch})")
+    run.output(progress.best_path, f"the best weights (epoch {progress.best_epoch})")
     doubtful = doubtful_answers(everything, progress.best_embeddings(everything.faces), args.threshold)
     write_pairs(args.output_dir / "relabel.json", doubtful, root=str(feedback.path.parent.resolve()))
-    run.wrote(args.output_dir / "relabel.json", f"the {len(doubtful)} answers that the tuned model doubts most")
+    run.output(args.output_dir / "relabel.json", f"the {len(doubtful)} answers that the tuned model doubts most")
     part = "test" if args.test_split else "val"
     run.suggest(
         f"python evaluate_finetuned_model.py --checkpoint {args.checkpoint} --finetuned {progress.best_path} "

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from magface_al.command import cli
 from magface_al.command.run import Run
+from magface_al.embedding import model_flags
 
 if TYPE_CHECKING:
     from magface_al.embedding.embedder import Embedder
@@ -39,8 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--allow_failures", action="store_true", help="end with exit code 0 although some images could not be read"
     )
     files.add_argument("--overwrite", action="store_true", help="begin anew instead of taking up an interrupted run")
-    cli.add_flip_option(files)
-    cli.add_checkpoint_options(parser)
+    model_flags.add_flip_option(files)
+    model_flags.add_checkpoint_options(parser)
     cli.add_device_options(parser, batch_size=128)
     return parser
 
@@ -55,10 +56,10 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.models.device import device_name, pick_device
 
     images = read_image_list(args.inf_list, args.root, allow_spaces=is_binary(args.feat_list))
-    run.read(args.inf_list, f"{images.count} image paths")
+    run.input(args.inf_list, f"{images.count} image paths")
     device = pick_device(args.device, args.force_cpu)
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
-    run.read(args.checkpoint, backbone.describe())
+    run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
     flip = backbone.flip_for(args.flip)
     run.facts |= {"device": device_name(device), "flip": flip}
 
@@ -91,7 +92,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     }
     writer.finish(run.as_dict())
 
-    run.wrote(args.feat_list, f"{writer.rows} embeddings of {writer.dimensions} values")
+    run.output(args.feat_list, f"{writer.rows} embeddings of {writer.dimensions} values")
     print("magnitude (quality): min {min:.2f}, median {median:.2f}, max {max:.2f}".format(**magnitude))
     if resized:
         run.note(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from magface_al.command import cli
 from magface_al.command.run import Run
+from magface_al.embedding import model_flags
 
 if TYPE_CHECKING:
     from magface_al.models.backbone import Backbone
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
-    cli.add_checkpoint_options(parser)
+    model_flags.add_checkpoint_options(parser)
     parser.add_argument(
         "--feedback_file", type=Path, metavar="PAIRS.json", help="labelled pairs to try the conventions on"
     )
@@ -34,7 +35,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.models.checkpoint import load_backbone
 
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
-    run.read(args.checkpoint, backbone.describe())
+    run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
     for name, value in facts(backbone):
         print(f"{name:>14}  {value}")
     if args.feedback_file is None:
@@ -74,12 +75,12 @@ def conventions(args: argparse.Namespace, run: Run) -> list[tuple[str, float, fl
     from magface_al.pairs.pair_file import describe, read_pairs
 
     pair_file = read_pairs(args.feedback_file).labelled()
-    run.read(args.feedback_file, describe(pair_file.pairs))
+    run.input(args.feedback_file, describe(pair_file.pairs))
     if len(set(pair_file.labels())) < 2:
         raise UserError(f"{args.feedback_file}: expected both same and different pairs, to tell the conventions apart")
     rows = []
     for name in PRESETS:
-        scores = score_pairs(pair_file, replace(cli.model_choice(args), preprocessing=name), run)
+        scores = score_pairs(pair_file, replace(model_flags.model_choice(args), preprocessing=name), run)
         same = scores.pair_file.labels()
         threshold, accuracy = best_threshold(scores.similarity, same)
         figures = Figures(scores.similarity, same, threshold)()

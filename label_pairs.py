@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magface_al.command import cli
+from magface_al.command import cli, numbers
 from magface_al.command.run import Run
 
 if TYPE_CHECKING:
@@ -51,9 +51,11 @@ def build_parser() -> argparse.ArgumentParser:
     asking = parser.add_argument_group("asking")
     asking.add_argument("--annotator", metavar="NAME", help="who answers; without it each browser asks once")
     asking.add_argument(
-        "--overlap", type=cli.positive_int, default=1, metavar="K", help="people who are asked about each pair"
+        "--overlap", type=numbers.positive_int, default=1, metavar="K", help="people who are asked about each pair"
     )
-    asking.add_argument("--gold_share", type=cli.fraction, default=0.05, help="share of gold among the questions")
+    asking.add_argument(
+        "--gold_share", type=numbers.interval("[0, 1)"), default=0.05, help="share of gold among the questions"
+    )
     asking.add_argument(
         "--infer", action="store_true", help="fill in what follows from other answers, marked, instead of asking it"
     )
@@ -63,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="weights named in the next command that the page shows",
     )  # fmt: skip
     server = parser.add_argument_group("server")
-    server.add_argument("--port", type=cli.non_negative_int, default=8000, help="0 takes a free one")
+    server.add_argument("--port", type=numbers.non_negative_int, default=8000, help="0 takes a free one")
     server.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; others than loopback are unencrypted"
     )
@@ -88,10 +90,10 @@ def main(args: argparse.Namespace, run: Run) -> None:
     if args.feedback_file.resolve() == args.pairs_file.resolve():
         raise UserError(f"{args.feedback_file}: is also the --pairs_file, expected another file for the answers")
     pair_file = read_pairs(args.pairs_file)
-    run.read(args.pairs_file, describe(pair_file.pairs))
+    run.input(args.pairs_file, describe(pair_file.pairs))
     gold_file = read_pairs(args.gold).labelled() if args.gold else None
     if gold_file:
-        run.read(args.gold, f"gold: {describe(gold_file.pairs)}")
+        run.input(args.gold, f"gold: {describe(gold_file.pairs)}")
     run.path = args.feedback_file.with_suffix(".manifest.json")
     if not args.export_only:
         require_server()
@@ -142,13 +144,13 @@ def open_labeller(
             folder = folder_of_images(earlier)
             store.put_pairs([StoredPair(pair_id(p), p, folder) for p in earlier.pairs])
             store.append(events_of_feedback(earlier, {pair_id(p) for p in pair_file.pairs if p.label is not None}))
-            run.read(args.feedback_file, "the answers that it holds")
+            run.input(args.feedback_file, "the answers that it holds")
         settings = Settings(args.overlap, args.gold_share, args.infer, args.relabel)
         labeller = Labeller(pair_file, args.feedback_file, store, settings, gold_file)
         if args.import_label_studio:
             events, unknown = events_of_label_studio(args.import_label_studio, pair_file.pairs)
             labeller.take_in(events)
-            run.read(args.import_label_studio, f"{len(events)} answers")
+            run.input(args.import_label_studio, f"{len(events)} answers")
             if unknown:
                 run.note(f"{unknown} tasks name no pair of {args.pairs_file} and are left out")
         if labeller.repeated:
@@ -167,8 +169,8 @@ def export(args: argparse.Namespace, labeller: Labeller, run: Run) -> None:
 
     path, pairs = labeller.export(csv_path(args))
     run.facts["labelled"] = sum(pair.label is not None for pair in pairs)
-    run.wrote(path, describe(pairs))
-    run.wrote(csv_path(args), "the same as CSV")
+    run.output(path, describe(pairs))
+    run.output(csv_path(args), "the same as CSV")
     run.suggest(next_command(args))
 
 
@@ -200,7 +202,7 @@ def serve(args: argparse.Namespace, labeller: Labeller, secret: str, store_id: s
     finally:
         listener.close()
         path, pairs = labeller.export()
-    run.wrote(path, describe(pairs))
+    run.output(path, describe(pairs))
     run.suggest(next_command(args))
 
 

@@ -78,10 +78,10 @@ def bin2folder(args: argparse.Namespace, run: Run) -> None:
     from magface_al.pairs.pair_file import describe
 
     pair_file, kept = bin_to_folder(args.bin, args.output_dir)
-    run.read(args.bin, describe(pair_file.pairs))
+    run.input(args.bin, describe(pair_file.pairs))
     run.path = args.output_dir / "manifest.json"
     run.facts["pairs"] = len(pair_file.pairs)
-    run.wrote(args.output_dir, f"{len(pair_file.held)} images, pair.list, img.list")
+    run.output(args.output_dir, f"{len(pair_file.held)} images, pair.list, img.list")
     resumed(run, kept)
 
 
@@ -93,7 +93,7 @@ def folder2list(args: argparse.Namespace, run: Run) -> None:
     counts = write_train_list(args.output_list, folder_entries(args.dataset, labels))
     wrote_list(run, args.output_list, counts)
     write_labels(beside(args.output_list, ".labels.tsv"), labels)
-    run.wrote(beside(args.output_list, ".labels.tsv"), f"{len(labels)} labels and the folders they stand for")
+    run.output(beside(args.output_list, ".labels.tsv"), f"{len(labels)} labels and the folders they stand for")
     run.path = beside(args.output_list, ".json")
 
 
@@ -102,10 +102,10 @@ def merge_lists(args: argparse.Namespace, run: Run) -> None:
 
     written, repeated = merge_lists(args.lists, args.output_list)
     for path in args.lists:
-        run.read(path, "a list")
+        run.input(path, "a list")
     run.path = beside(args.output_list, ".json")
     run.facts |= {"entries": written, "repeated": repeated}
-    run.wrote(args.output_list, f"{written} entries of {len(args.lists)} lists")
+    run.output(args.output_list, f"{written} entries of {len(args.lists)} lists")
     if repeated:
         run.note(f"{repeated} entries stood in the lists more than once and were written once")
 
@@ -116,11 +116,11 @@ def compound(args: argparse.Namespace, run: Run) -> None:
 
     sources = plan_sources(args.sources)
     for source in sources:
-        run.read(source.path, f"{source.images} images of {len(source.names)} people, labels from {source.offset} on,")
+        run.input(source.path, f"{source.images} images of {len(source.names)} people, labels from {source.offset} on,")
     counts = write_train_list(args.output_list, compound_entries(sources))
     wrote_list(run, args.output_list, counts)
     write_labels(beside(args.output_list, ".labels.tsv"), compound_labels(sources))
-    run.wrote(beside(args.output_list, ".labels.tsv"), "every label, its source and its name there")
+    run.output(beside(args.output_list, ".labels.tsv"), "every label, its source and its name there")
     run.path = beside(args.output_list, ".json")
     run.facts["sources"] = [
         {"path": str(source.path), "offset": source.offset, "classes": source.classes, "images": source.images}
@@ -136,7 +136,7 @@ def list2rec(args: argparse.Namespace, run: Run) -> None:
 
     with tqdm(unit="image", desc="packing") as progress:
         counts, kept = list_to_rec(args.train_list, args.output_dir, progress.update)
-    run.read(args.train_list, f"{counts.images} images")
+    run.input(args.train_list, f"{counts.images} images")
     run.path = args.output_dir / "manifest.json"
     wrote_list(run, args.output_dir / "train.rec", counts)
     resumed(run, kept)
@@ -159,7 +159,7 @@ def beside(path: Path, suffix: str) -> Path:
 
 def wrote_list(run: Run, path: Path, counts: Counts) -> None:
     run.facts |= {"images": counts.images, "classes": counts.classes, "last_label": counts.last_label}
-    run.wrote(path, f"{counts.images} images of {counts.classes} people")
+    run.output(path, f"{counts.images} images of {counts.classes} people")
     if counts.classes <= counts.last_label:
         run.note(
             f"{path}: {counts.last_label + 1 - counts.classes} labels up to {counts.last_label} have no images; "

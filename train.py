@@ -17,8 +17,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al.command import cli
+from magface_al.command import cli, numbers
 from magface_al.command.run import Run
+from magface_al.embedding import model_flags
 from magface_al.faces import preprocess
 from magface_al.training.recipe import HEADS, PRECISIONS, SCHEDULES, Augmentation, TrainingRecipe
 
@@ -54,32 +55,32 @@ def build_parser() -> argparse.ArgumentParser:
 def add_file_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--data", type=Path, nargs="+", required=True, metavar="SOURCE", help="lists, folders or .rec files")  # fmt: skip
     group.add_argument("--root", type=Path, default=Path(), help="folder that relative paths of a list start from")
-    group.add_argument("--num_classes", type=cli.positive_int, metavar="N", help="ids are class numbers below N and stay as they are; otherwise they are renumbered without gaps")  # fmt: skip
+    group.add_argument("--num_classes", type=numbers.positive_int, metavar="N", help="ids are class numbers below N and stay as they are; otherwise they are renumbered without gaps")  # fmt: skip
     group.add_argument("--val_set", type=cli.named_path, nargs="+", default=[], metavar="NAME=PATH", help="verification sets, judged after every epoch; their mean accuracy chooses the best")  # fmt: skip
     group.add_argument("--output_dir", type=Path, default=Path("trained"), help="folder for everything written")
     cli.add_config_option(group)
     cli.add_switch(group, "--resume_training", "go on where the run in --output_dir stopped")
     cli.add_switch(group, "--overwrite", "begin anew although --output_dir holds a run")
-    group.add_argument("--save_every", type=cli.non_negative_int, default=0, metavar="EPOCHS", help="also keep every so many epochs as NNNNN.pth; 0: none")  # fmt: skip
-    group.add_argument("--save_steps", type=cli.non_negative_int, default=0, metavar="STEPS", help="write the state to resume from also every so many steps; 0: after epochs only")  # fmt: skip
-    group.add_argument("--max_bad_images", type=cli.fraction, default=0.01, help="share of unreadable images above which the run ends; ten are always let pass")  # fmt: skip
+    group.add_argument("--save_every", type=numbers.non_negative_int, default=0, metavar="EPOCHS", help="also keep every so many epochs as NNNNN.pth; 0: none")  # fmt: skip
+    group.add_argument("--save_steps", type=numbers.non_negative_int, default=0, metavar="STEPS", help="write the state to resume from also every so many steps; 0: after epochs only")  # fmt: skip
+    group.add_argument("--max_bad_images", type=numbers.interval("[0, 1)"), default=0.01, help="share of unreadable images above which the run ends; ten are always let pass")  # fmt: skip
     cli.add_switch(group, "--tensorboard", "also write TensorBoard events (extra `tensorboard`)")
 
 
 def add_model_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--init", type=Path, metavar="CKPT", help="weights to start from, of any layout that loads")
-    group.add_argument("--arch", choices=["auto", *cli.ARCHITECTURES], default="auto", help=f"backbone; auto is that of --init, or {DEFAULT_ARCH}")  # fmt: skip
+    group.add_argument("--arch", choices=["auto", *model_flags.ARCHITECTURES], default="auto", help=f"backbone; auto is that of --init, or {DEFAULT_ARCH}")  # fmt: skip
     group.add_argument("--preprocessing", choices=["auto", *preprocess.PRESETS], default="auto", help="channel order and range of the input; auto is that of --init, or magface")  # fmt: skip
     group.add_argument("--batch_norm", choices=["train", "frozen"], default=DEFAULT.batch_norm, help="frozen keeps the statistics of --init")  # fmt: skip
-    group.add_argument("--bn_momentum", type=cli.share, default=DEFAULT.bn_momentum, help="of the BatchNorm statistics; MagFace's own 0.9 keeps hardly more than the last batch")  # fmt: skip
-    group.add_argument("--dropout", type=cli.fraction, default=DEFAULT.dropout, help="before the embedding layer of iResNets (MagFace 0.4, arcface_torch 0)")  # fmt: skip
+    group.add_argument("--bn_momentum", type=numbers.interval("(0, 1)"), default=DEFAULT.bn_momentum, help="of the BatchNorm statistics; MagFace's own 0.9 keeps hardly more than the last batch")  # fmt: skip
+    group.add_argument("--dropout", type=numbers.interval("[0, 1)"), default=DEFAULT.dropout, help="before the embedding layer of iResNets (MagFace 0.4, arcface_torch 0)")  # fmt: skip
     cli.add_switch(group, "--channels_last", "keep activations channel by channel at each pixel, which is faster", default=True)  # fmt: skip
     cli.add_switch(group, "--compile", "compile the network (torch.compile)")
 
 
 def add_head_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--head", choices=list(HEADS), default=DEFAULT.head, help="arcface-insightface repeats arcface_torch's gradient, arcface has the formula's own")  # fmt: skip
-    group.add_argument("--scale", type=cli.positive_float, default=DEFAULT.scale, help="factor on every cosine")
+    group.add_argument("--scale", type=numbers.positive_float, default=DEFAULT.scale, help="factor on every cosine")
     for name, meaning in (
         ("l_a", "MagFace: lowest magnitude that matters"), ("u_a", "MagFace: highest"),
         ("l_m", "MagFace: margin at l_a"), ("u_m", "MagFace: margin at u_a"),
@@ -88,43 +89,50 @@ def add_head_options(group: argparse._ArgumentGroup) -> None:
         ("t_alpha", "AdaFace: share of a batch in the running statistics of magnitudes"),
     ):  # fmt: skip
         values = ", ".join(f"{head} {values[name]:g}" for head, values in HEADS.items() if name in values)
-        group.add_argument(f"--{name}", type=cli.non_negative_float, help=f"{meaning} ({values})")
+        group.add_argument(f"--{name}", type=numbers.non_negative_float, help=f"{meaning} ({values})")
     group.add_argument("--magnitude_range", choices=["given", "auto"], default="given", help="auto sets l_a, u_a and lambda_g from the magnitudes that --init gives to the training faces")  # fmt: skip
     cli.add_switch(group, "--easy_margin", "MagFace: no margin where the target cosine is below 0", DEFAULT.easy_margin)
 
 
 def add_recipe_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--epochs", type=cli.positive_int, default=DEFAULT.epochs, help="passes over the images")
-    group.add_argument("--accumulate", type=cli.positive_int, default=DEFAULT.accumulate, help="parts that a step's images are taken in, to save memory")  # fmt: skip
+    group.add_argument("--epochs", type=numbers.positive_int, default=DEFAULT.epochs, help="passes over the images")
+    group.add_argument("--accumulate", type=numbers.positive_int, default=DEFAULT.accumulate, help="parts that a step's images are taken in, to save memory")  # fmt: skip
     group.add_argument("--optimizer", choices=["sgd", "adamw"], default=DEFAULT.optimizer, help="sgd with momentum, or adamw")  # fmt: skip
-    group.add_argument("--lr", type=cli.positive_float, default=DEFAULT.lr, help="highest learning rate; 0.1 is for 512 images a step, scale it with --batch_size")  # fmt: skip
-    group.add_argument("--momentum", type=cli.fraction, default=DEFAULT.momentum, help="of sgd")
-    group.add_argument("--weight_decay", type=cli.non_negative_float, default=DEFAULT.weight_decay, help="of the optimizer")  # fmt: skip
+    group.add_argument("--lr", type=numbers.positive_float, default=DEFAULT.lr, help="highest learning rate; 0.1 is for 512 images a step, scale it with --batch_size")  # fmt: skip
+    group.add_argument("--momentum", type=numbers.interval("[0, 1)"), default=DEFAULT.momentum, help="of sgd")
+    group.add_argument("--weight_decay", type=numbers.non_negative_float, default=DEFAULT.weight_decay, help="of the optimizer")  # fmt: skip
     group.add_argument("--decay", choices=["all", "weights"], default=DEFAULT.decay, help="weights spares BatchNorm, PReLU and biases, as AdaFace does")  # fmt: skip
     group.add_argument("--schedule", choices=SCHEDULES, default=DEFAULT.schedule, help="multistep (MagFace, AdaFace), cosine, or linear (arcface_torch)")  # fmt: skip
-    group.add_argument("--milestones", type=cli.positive_int, nargs="+", default=list(DEFAULT.milestones), metavar="EPOCH", help="multistep: after these epochs the rate drops")  # fmt: skip
-    group.add_argument("--gamma", type=cli.share, default=DEFAULT.gamma, help="multistep: factor of each drop")
-    group.add_argument("--warmup_epochs", type=cli.non_negative_float, default=DEFAULT.warmup_epochs, help="epochs over which the rate rises")  # fmt: skip
-    group.add_argument("--clip", type=cli.positive_float, default=DEFAULT.clip, help="largest norm of the backbone's gradient")  # fmt: skip
-    group.add_argument("--ema", type=cli.fraction, default=DEFAULT.ema, help="decay of the averaged weights that are validated and kept; 0: no averaging")  # fmt: skip
+    group.add_argument("--milestones", type=numbers.positive_int, nargs="+", default=list(DEFAULT.milestones), metavar="EPOCH", help="multistep: after these epochs the rate drops")  # fmt: skip
+    group.add_argument(
+        "--gamma", type=numbers.interval("(0, 1)"), default=DEFAULT.gamma, help="multistep: factor of each drop"
+    )
+    group.add_argument("--warmup_epochs", type=numbers.non_negative_float, default=DEFAULT.warmup_epochs, help="epochs over which the rate rises")  # fmt: skip
+    group.add_argument("--clip", type=numbers.positive_float, default=DEFAULT.clip, help="largest norm of the backbone's gradient")  # fmt: skip
+    group.add_argument("--ema", type=numbers.interval("[0, 1)"), default=DEFAULT.ema, help="decay of the averaged weights that are validated and kept; 0: no averaging")  # fmt: skip
     group.add_argument("--precision", choices=PRECISIONS, default=DEFAULT.precision, help="of the backbone; auto is bf16 on a GPU, fp32 on a CPU; the head is always fp32")  # fmt: skip
     group.add_argument(
-        "--seed", type=cli.non_negative_int, default=DEFAULT.seed, help="of the weights, the order and the augmentation"
+        "--seed",
+        type=numbers.non_negative_int,
+        default=DEFAULT.seed,
+        help="of the weights, the order and the augmentation",
     )
 
 
 def add_augmentation_options(group: argparse._ArgumentGroup) -> None:
     default = DEFAULT.augmentation
-    group.add_argument("--mirror", type=cli.probability, default=default.mirror, help="probability of mirroring")
-    group.add_argument("--crop", type=cli.probability, default=default.crop, help="probability of blackening all but a rectangle (AdaFace: 0.2)")  # fmt: skip
-    group.add_argument("--low_resolution", type=cli.probability, default=default.low_resolution, help="probability of scaling down and up (AdaFace: 0.2)")  # fmt: skip
-    group.add_argument("--photometric", type=cli.probability, default=default.photometric, help="probability of other brightness, contrast, saturation (AdaFace: 0.2)")  # fmt: skip
+    group.add_argument(
+        "--mirror", type=numbers.interval("[0, 1]"), default=default.mirror, help="probability of mirroring"
+    )
+    group.add_argument("--crop", type=numbers.interval("[0, 1]"), default=default.crop, help="probability of blackening all but a rectangle (AdaFace: 0.2)")  # fmt: skip
+    group.add_argument("--low_resolution", type=numbers.interval("[0, 1]"), default=default.low_resolution, help="probability of scaling down and up (AdaFace: 0.2)")  # fmt: skip
+    group.add_argument("--photometric", type=numbers.interval("[0, 1]"), default=default.photometric, help="probability of other brightness, contrast, saturation (AdaFace: 0.2)")  # fmt: skip
     cli.add_switch(group, "--adaface_luminance", "weigh red and blue the wrong way round in photometric, as AdaFace's code does")  # fmt: skip
 
 
 def add_scale_options(group: argparse._ArgumentGroup) -> None:
     cli.add_switch(group, "--split_fc", "each process holds only its share of the classes; the softmax stays exact")
-    group.add_argument("--sample_rate", type=cli.positive_share, default=DEFAULT.sample_rate, help="Partial FC: share of the classes in each step's softmax, for very many people")  # fmt: skip
+    group.add_argument("--sample_rate", type=numbers.interval("(0, 1]"), default=DEFAULT.sample_rate, help="Partial FC: share of the classes in each step's softmax, for very many people")  # fmt: skip
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
@@ -179,7 +187,7 @@ def read_validation(args: argparse.Namespace, run: Run) -> dict[str, PairFile]:
 
     sets = {name: read_verification_set(path, [args.root]) for name, path in args.val_set}
     for name, pair_file in sets.items():
-        run.read(pair_file.path, f"{name}: {describe(pair_file.pairs)}")
+        run.input(pair_file.path, f"{name}: {describe(pair_file.pairs)}")
     if not sets:
         run.note("no --val_set: best.pth is the last epoch, because nothing measures which was best")
     return sets
@@ -216,7 +224,7 @@ def starting_point(args: argparse.Namespace, run: Run) -> Backbone:
         run.say(f"{arch} from scratch, seed {args.seed}")
         return new_backbone(arch, args.preprocessing, args.seed)
     start = load_backbone(args.init, args.arch, args.preprocessing, trainable=True)
-    run.read(args.init, start.describe())
+    run.input(args.init, start.describe(), start.file_sha256)
     return start
 
 
@@ -255,7 +263,7 @@ def with_measured_range(args: argparse.Namespace, recipe: TrainingRecipe, start:
 
     from magface_al.command.errors import UserError
     from magface_al.embedding.embedder import Embedder
-    from magface_al.embedding.store import magnitudes
+    from magface_al.metrics.cosine import magnitudes
     from magface_al.training.trainer import magnitude_range
 
     if args.init is None:
@@ -348,7 +356,7 @@ def finish(args: argparse.Namespace, trainer: Trainer, progress: TrainingProgres
         run.note(f"{trainer.skipped} steps had no finite gradient and were skipped")
     run.facts |= {"history": progress.history, "best_epoch": progress.best_epoch, "skipped_steps": trainer.skipped,
                   "unreadable_images": {reader.data.name(image): reason for image, reason in sorted(failures.items())}}  # fmt: skip
-    run.wrote(args.output_dir / "best.pth", f"the best weights (epoch {progress.best_epoch})")
+    run.output(args.output_dir / "best.pth", f"the best weights (epoch {progress.best_epoch})")
     run.suggest(f"python gen_features.py --inf_list LIST --feat_list features.npy --checkpoint {args.output_dir / 'best.pth'}")  # fmt: skip
 
 

@@ -14,8 +14,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al.command import cli
+from magface_al.command import cli, numbers
 from magface_al.command.run import Run
+from magface_al.embedding import model_flags
+from magface_al.metrics.cosine import THRESHOLD
 
 if TYPE_CHECKING:
     from magface_al.embedding.pair_scores import PairScores
@@ -33,15 +35,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     files.add_argument("--output_dir", type=Path, default=Path("magface_errors"), help="folder for everything written")
     errors = parser.add_argument_group("errors")
-    errors.add_argument("--threshold", type=cli.cosine, default=0.4, help="cosine above which a pair is called same")
     errors.add_argument(
-        "--max_fp", type=cli.non_negative_int, help="most false positives to save, worst first (default: all)"
+        "--threshold", type=numbers.cosine, default=THRESHOLD, help="cosine above which a pair is called same"
     )
     errors.add_argument(
-        "--max_fn", type=cli.non_negative_int, help="most false negatives to save, worst first (default: all)"
+        "--max_fp", type=numbers.non_negative_int, help="most false positives to save, worst first (default: all)"
+    )
+    errors.add_argument(
+        "--max_fn", type=numbers.non_negative_int, help="most false negatives to save, worst first (default: all)"
     )
     errors.add_argument("--seed", type=int, default=42, help="of the bootstrap behind the intervals")
-    cli.add_checkpoint_options(parser, required=False)
+    model_flags.add_checkpoint_options(parser, required=False)
     cli.add_device_options(parser, batch_size=128)
     return parser
 
@@ -58,10 +62,10 @@ def main(args: argparse.Namespace, run: Run) -> None:
     if args.checkpoint is None and args.features_list is None:
         raise UserError("give --model to embed the images, or --features_list with their embeddings, or both")
     pair_file = read_pairs(args.feedback_file).labelled()
-    run.read(args.feedback_file, describe(pair_file.pairs))
+    run.input(args.feedback_file, describe(pair_file.pairs))
     args.output_dir.mkdir(parents=True, exist_ok=True)
     run.path = args.output_dir / "manifest.json"
-    scores = score_pairs(pair_file, cli.model_choice(args), run, args.features_list, args.skip_bad_lines)
+    scores = score_pairs(pair_file, model_flags.model_choice(args), run, args.features_list, args.skip_bad_lines)
 
     summary = summarize(scores, args.threshold, args.seed)
     curves = png_bytes(score_figure(scores.similarity, scores.pair_file.labels(), args.threshold))
@@ -76,8 +80,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
     for name, value in rows:
         print(f"{name:>22}  {value}")
-    run.wrote(args.output_dir, f"{len(cards)} errors, error_summary.json, errors_contact_sheet.png")
-    run.wrote(args.output_dir / "index.html", "the page to look at")
+    run.output(args.output_dir, f"{len(cards)} errors, error_summary.json, errors_contact_sheet.png")
+    run.output(args.output_dir / "index.html", "the page to look at")
     model = args.checkpoint or "CKPT"
     run.suggest(f"python finetune_on_feedback.py --checkpoint {model} --feedback_file {args.feedback_file}")
 

@@ -18,11 +18,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from timing import heading, watched  # noqa: E402
+from timing import heading, watched
 
-from magface_al.command import cli  # noqa: E402
-from magface_al.command.run import Run  # noqa: E402
-from magface_al.embedding.store_writer import FeatureWriter  # noqa: E402
+from magface_al.command import cli, numbers
+from magface_al.command.run import Run
+from magface_al.embedding.store_writer import FeatureWriter
 
 SHOTS, D = 10, 512
 NOISE = 1.1  # of an image, in standard deviations between people: cosines of about 0.45 within a person
@@ -44,8 +44,8 @@ def draw(path: Path, images: int) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
-    parser.add_argument("--images", type=cli.positive_int, default=150_000, help="images in the store")
-    parser.add_argument("--budget", type=cli.positive_int, default=200, help="pairs to ask about")
+    parser.add_argument("--images", type=numbers.positive_int, default=150_000, help="images in the store")
+    parser.add_argument("--budget", type=numbers.positive_int, default=200, help="pairs to ask about")
     parser.add_argument("--force_cpu", action="store_true", help="do not use a GPU")
     return parser
 

@@ -17,18 +17,19 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402
-from timing import header, heading, row, seconds  # noqa: E402
+import torch
+from timing import header, heading, row, seconds
 
-from magface_al.command import cli  # noqa: E402
-from magface_al.command.run import Run  # noqa: E402
-from magface_al.embedding.embedder import Embedder, face_batches  # noqa: E402
-from magface_al.embedding.store import read_features, unit  # noqa: E402
-from magface_al.embedding.store_writer import FeatureWriter  # noqa: E402
-from magface_al.faces.drawn.people import draw_people  # noqa: E402
-from magface_al.faces.preprocess import PRESETS  # noqa: E402
-from magface_al.models.device import pick_device  # noqa: E402
-from magface_al.models.iresnet import build_iresnet  # noqa: E402
+from magface_al.command import cli, numbers
+from magface_al.command.run import Run
+from magface_al.embedding.embedder import Embedder, face_batches
+from magface_al.embedding.store import read_features
+from magface_al.embedding.store_writer import FeatureWriter
+from magface_al.faces.drawn.people import draw_people
+from magface_al.faces.preprocess import PRESETS
+from magface_al.metrics.cosine import unit
+from magface_al.models.backbones import build_backbone
+from magface_al.models.device import pick_device
 
 
 def plain_write(path: Path, names: list[str], embeddings: np.ndarray) -> None:
@@ -77,12 +78,14 @@ def our_extract(embedder: Embedder, paths: list[Path], target: Path, batch: int)
 
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
-    parser.add_argument("--rows", type=cli.positive_int, default=10_000, help="embeddings of 512 values in the store")
-    parser.add_argument("--images", type=cli.positive_int, default=128, help="faces to embed")
+    parser.add_argument(
+        "--rows", type=numbers.positive_int, default=10_000, help="embeddings of 512 values in the store"
+    )
+    parser.add_argument("--images", type=numbers.positive_int, default=128, help="faces to embed")
     parser.add_argument(
         "--arch", choices=["iresnet18", "iresnet50", "iresnet100"], default="iresnet100", help="backbone"
     )
-    parser.add_argument("--batch_size", type=cli.positive_int, default=128, help="images a step")
+    parser.add_argument("--batch_size", type=numbers.positive_int, default=128, help="images a step")
     parser.add_argument("--force_cpu", action="store_true", help="no GPU")
     return parser
 
@@ -114,7 +117,7 @@ def extraction(folder: Path, args: argparse.Namespace) -> None:
         paths.append(folder / f"{person}_{image}.jpg")
         cv2.imwrite(str(paths[-1]), face)
     torch.manual_seed(0)
-    model = build_iresnet(args.arch).eval()
+    model = build_backbone(args.arch).eval()
     plain_device = torch.device("cuda" if cuda else "cpu")
     plain_model = model.to(plain_device)
     # The plain loop comes first: the project's networks change how this process keeps its memory.

@@ -16,18 +16,18 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402
-from timing import header, heading, row, seconds  # noqa: E402
+import torch
+from timing import header, heading, row, seconds
 
-from magface_al.command import cli  # noqa: E402
-from magface_al.command.run import Run  # noqa: E402
-from magface_al.faces.drawn.people import draw_people  # noqa: E402
-from magface_al.faces.preprocess import PRESETS, decode_image  # noqa: E402
-from magface_al.finetuning import losses  # noqa: E402
-from magface_al.finetuning.tuner import AnsweredPairs, FineTuner, Recipe, index_pairs  # noqa: E402
-from magface_al.models.backbones import build_backbone  # noqa: E402
-from magface_al.models.device import pick_device  # noqa: E402
-from magface_al.pairs.pair_file import Pair  # noqa: E402
+from magface_al.command import cli, numbers
+from magface_al.command.run import Run
+from magface_al.faces.drawn.people import draw_people
+from magface_al.faces.preprocess import PRESETS, decode_image
+from magface_al.finetuning import losses
+from magface_al.finetuning.tuner import AnsweredPairs, FineTuner, Recipe, index_pairs
+from magface_al.models.backbones import build_backbone
+from magface_al.models.device import pick_device
+from magface_al.pairs.pair_file import Pair
 
 MARGIN = 0.4
 
@@ -78,8 +78,8 @@ def build_parser() -> argparse.ArgumentParser:
         default="iresnet18",
         help="backbone",
     )
-    parser.add_argument("--batch_size", type=cli.positive_int, default=16, help="pairs a step")
-    parser.add_argument("--rounds", type=cli.positive_int, default=3, help="steps timed; the fastest counts")
+    parser.add_argument("--batch_size", type=numbers.positive_int, default=16, help="pairs a step")
+    parser.add_argument("--rounds", type=numbers.positive_int, default=3, help="steps timed; the fastest counts")
     parser.add_argument("--force_cpu", action="store_true", help="no GPU")
     return parser
 

@@ -21,26 +21,26 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from torch import nn  # noqa: E402
+import cv2
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import nn
 
-from magface_al.choosing.asked import Asked  # noqa: E402
-from magface_al.choosing.questions import Wishes, choose  # noqa: E402
-from magface_al.command import cli  # noqa: E402
-from magface_al.command.files import write_json  # noqa: E402
-from magface_al.command.run import Run  # noqa: E402
-from magface_al.embedding.store import magnitudes, unit  # noqa: E402
-from magface_al.faces.drawn.people import draw_people  # noqa: E402
-from magface_al.faces.preprocess import to_input  # noqa: E402
-from magface_al.finetuning.tuner import FineTuner, Recipe, index_pairs  # noqa: E402
-from magface_al.metrics.bootstrap import mean_interval  # noqa: E402
-from magface_al.metrics.roc import Ranking, eer  # noqa: E402
-from magface_al.models.checkpoint import Backbone, load_backbone  # noqa: E402
-from magface_al.pairs.pair_file import Pair  # noqa: E402
-from magface_al.pictures.canvas import new_figure, save_figure  # noqa: E402
+from magface_al.choosing.asked import Asked
+from magface_al.choosing.questions import Wishes, choose
+from magface_al.command import cli, numbers
+from magface_al.command.files import write_json
+from magface_al.command.run import Run
+from magface_al.faces.drawn.people import draw_people
+from magface_al.faces.preprocess import to_input
+from magface_al.finetuning.tuner import FineTuner, Recipe, index_pairs
+from magface_al.metrics.bootstrap import mean_interval
+from magface_al.metrics.cosine import magnitudes, unit
+from magface_al.metrics.roc import Ranking, eer
+from magface_al.models.checkpoint import Backbone, load_backbone
+from magface_al.pairs.pair_file import Pair
+from magface_al.pictures.canvas import new_figure, save_figure
 
 STRATEGIES = ("random", "stratified", "uncertainty", "diverse", "quality", "hardest", "mix")
 STEPS = 200  # of training a round, whatever the number of answers
@@ -159,11 +159,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="folder with lfw/images and weights/, for the run on real faces")
     parser.add_argument("--output_dir", type=Path, default=Path("label_efficiency"), help="folder for table and figure")
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=STRATEGIES, help="curves to draw")
-    parser.add_argument("--rounds", nargs="+", type=cli.positive_int, default=[25, 50, 100, 200, 400], help="answers")
-    parser.add_argument("--seeds", type=cli.positive_int, default=5, help="repetitions, each with other people")
-    parser.add_argument("--people", type=cli.positive_int, default=150, help="drawn people to ask about")
-    parser.add_argument("--held_out", type=cli.positive_int, default=100, help="drawn people to measure")
-    parser.add_argument("--images", type=cli.positive_int, default=6, help="of each drawn person")
+    parser.add_argument(
+        "--rounds", nargs="+", type=numbers.positive_int, default=[25, 50, 100, 200, 400], help="answers"
+    )
+    parser.add_argument("--seeds", type=numbers.positive_int, default=5, help="repetitions, each with other people")
+    parser.add_argument("--people", type=numbers.positive_int, default=150, help="drawn people to ask about")
+    parser.add_argument("--held_out", type=numbers.positive_int, default=100, help="drawn people to measure")
+    parser.add_argument("--images", type=numbers.positive_int, default=6, help="of each drawn person")
     return parser
 
 
@@ -172,7 +174,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
         args.data / "weights" / "mobilefacenet_y1_converted.pth" if args.data else ROOT / "assets" / "demo_magface.pth"
     )
     backbone = load_backbone(weights)
-    run.read(weights, backbone.describe())
+    run.input(weights, backbone.describe())
     results: dict[str, list[list[float]]] = {name: [] for name in args.strategies}
     starts, started = [], time.time()
     for seed in range(args.seeds):
@@ -196,7 +198,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     name = "real" if args.data else "drawn"
     write_json(args.output_dir / f"{name}.json", {"rounds": args.rounds, "start": starts, "eer": results})
     save_figure(efficiency_figure(changes, args.rounds), args.output_dir / f"{name}.png")
-    run.wrote(args.output_dir / f"{name}.png", "the curves")
+    run.output(args.output_dir / f"{name}.png", "the curves")
 
 
 def efficiency_figure(changes: dict[str, np.ndarray], answers: list[int]) -> Figure:

@@ -15,14 +15,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402
-from timing import header, heading, row, seconds  # noqa: E402
+import torch
+from timing import header, heading, row, seconds
 
-from magface_al.choosing import mining  # noqa: E402
-from magface_al.command import cli  # noqa: E402
-from magface_al.command.run import Run  # noqa: E402
-from magface_al.embedding.store import unit  # noqa: E402
-from magface_al.models.device import pick_device  # noqa: E402
+from magface_al.choosing import mining
+from magface_al.command import cli, numbers
+from magface_al.command.run import Run
+from magface_al.metrics.cosine import unit
+from magface_al.models.device import pick_device
 
 WANTED, CANDIDATES = 6000, 6  # as in the quick start
 
@@ -46,7 +46,7 @@ def plain_sampled(directions: np.ndarray, person: np.ndarray) -> list[tuple[floa
 
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
-    parser.add_argument("--images", type=cli.positive_int, default=20_000, help="embeddings of 512 values")
+    parser.add_argument("--images", type=numbers.positive_int, default=20_000, help="embeddings of 512 values")
     parser.add_argument("--force_cpu", action="store_true", help="no GPU")
     return parser
 

@@ -20,11 +20,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from timing import heading, watched  # noqa: E402
+from timing import heading, watched
 
-from magface_al.command import cli  # noqa: E402
-from magface_al.command.run import Run  # noqa: E402
-from magface_al.embedding.store_writer import FeatureWriter  # noqa: E402
+from magface_al.command import cli, numbers
+from magface_al.command.run import Run
+from magface_al.embedding.store_writer import FeatureWriter
 
 FACES, TEMPLATES, GALLERY, PAIRS, GENUINE, D = 469_375, 23_124, 3_531, 15_658_489, 19_557, 512  # IJB-C
 NOISE = 10  # of a face, in standard deviations between people: templates are told apart well, but not always
@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--work_dir", type=Path, help="folder to draw the set in and to keep (default: one that is deleted)"
     )
-    parser.add_argument("--scale", type=cli.positive_float, default=1.0, help="share of IJB-C's size")
+    parser.add_argument("--scale", type=numbers.positive_float, default=1.0, help="share of IJB-C's size")
     parser.add_argument("--force_cpu", action="store_true", help="no effect: nothing here uses a GPU")
     return parser
 

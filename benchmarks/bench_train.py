@@ -21,23 +21,24 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402
-from timing import header, heading, row, seconds  # noqa: E402
-from torch import distributed as dist  # noqa: E402
-from torch import multiprocessing, nn  # noqa: E402
+import torch
+from timing import header, heading, row, seconds
+from torch import distributed as dist
+from torch import multiprocessing, nn
 
-from magface_al.command import cli  # noqa: E402
-from magface_al.command.run import Run  # noqa: E402
-from magface_al.faces.drawn.people import draw_people  # noqa: E402
-from magface_al.faces.preprocess import PRESETS  # noqa: E402
-from magface_al.faces.training_set import PathSource, TrainingSet  # noqa: E402
-from magface_al.models.backbones import build_backbone  # noqa: E402
-from magface_al.models.device import pick_device  # noqa: E402
-from magface_al.training.batches import FaceReader  # noqa: E402
-from magface_al.training.classifier import Classifier  # noqa: E402
-from magface_al.training.heads import build_head  # noqa: E402
-from magface_al.training.recipe import Augmentation, TrainingRecipe  # noqa: E402
-from magface_al.training.trainer import Trainer, embedding_size  # noqa: E402
+from magface_al.command import cli, numbers
+from magface_al.command.run import Run
+from magface_al.embedding import model_flags
+from magface_al.faces.drawn.people import draw_people
+from magface_al.faces.preprocess import PRESETS
+from magface_al.faces.training_set import PathSource, TrainingSet
+from magface_al.models.backbones import build_backbone
+from magface_al.models.device import pick_device
+from magface_al.training.batches import FaceReader
+from magface_al.training.classifier import Classifier
+from magface_al.training.heads import build_head
+from magface_al.training.recipe import Augmentation, TrainingRecipe
+from magface_al.training.trainer import Trainer, embedding_size
 
 PROCESSES, DIMENSIONS, ROWS = 2, 512, 32
 
@@ -70,10 +71,10 @@ class PlainLoop:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
-    parser.add_argument("--arch", choices=cli.ARCHITECTURES, default="iresnet18", help="backbone")
-    parser.add_argument("--batch_size", type=cli.positive_int, default=32, help="images a step")
-    parser.add_argument("--rounds", type=cli.positive_int, default=3, help="timed steps; the fastest counts")
-    parser.add_argument("--classes", type=cli.positive_int, default=200_000, help="people in the memory comparison")
+    parser.add_argument("--arch", choices=model_flags.ARCHITECTURES, default="iresnet18", help="backbone")
+    parser.add_argument("--batch_size", type=numbers.positive_int, default=32, help="images a step")
+    parser.add_argument("--rounds", type=numbers.positive_int, default=3, help="timed steps; the fastest counts")
+    parser.add_argument("--classes", type=numbers.positive_int, default=200_000, help="people in the memory comparison")
     parser.add_argument("--force_cpu", action="store_true", help="do not use a GPU")
     return parser
 

@@ -22,14 +22,15 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from magface_al.command import cli  # noqa: E402
-from magface_al.command.run import Run  # noqa: E402
-from magface_al.embedding.embedder import Embedder  # noqa: E402
-from magface_al.embedding.store import magnitudes, unit  # noqa: E402
-from magface_al.faces.drawn.cameras import Camera  # noqa: E402
-from magface_al.faces.drawn.people import draw_face, person, shot  # noqa: E402
-from magface_al.models.checkpoint import load_backbone  # noqa: E402
-from magface_al.models.device import pick_device  # noqa: E402
+from magface_al.command import cli, numbers
+from magface_al.command.run import Run
+from magface_al.embedding import model_flags
+from magface_al.embedding.embedder import Embedder
+from magface_al.faces.drawn.cameras import Camera
+from magface_al.faces.drawn.people import draw_face, person, shot
+from magface_al.metrics.cosine import magnitudes, unit
+from magface_al.models.checkpoint import load_backbone
+from magface_al.models.device import pick_device
 
 PERFECT = Camera(side=(112, 112), brightness=(1, 1), noise=(0, 0), blur=(0, 0), quality=(95, 95), grey=0, pitch=0)
 STEPS = np.linspace(0, 1, 6)
@@ -59,16 +60,16 @@ FAULTS: dict[str, dict[str, Callable[[float], tuple[Any, Any]]]] = {
 
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
-    parser.add_argument("--people", type=cli.positive_int, default=60, help="drawn people, two pictures each")
+    parser.add_argument("--people", type=numbers.positive_int, default=60, help="drawn people, two pictures each")
     parser.add_argument("--seed", type=int, default=1001, help="of the people; the demo model was trained on others")
-    cli.add_checkpoint_options(parser)
+    model_flags.add_checkpoint_options(parser)
     cli.add_device_options(parser, batch_size=128)
     return parser
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
-    run.read(args.checkpoint, backbone.describe())
+    run.input(args.checkpoint, backbone.describe())
     embedder = Embedder(backbone.model, backbone.preprocessing, pick_device(args.device, args.force_cpu))
     rng = np.random.default_rng(args.seed)
     faces = [draw_face(person(args.seed, number // 2), shot(rng)) for number in range(2 * args.people)]

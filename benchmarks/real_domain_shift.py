@@ -24,22 +24,22 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402
+import torch
 
-from magface_al.choosing import mining  # noqa: E402
-from magface_al.command import cli  # noqa: E402
-from magface_al.command.errors import WorkError  # noqa: E402
-from magface_al.command.files import write_json  # noqa: E402
-from magface_al.command.run import Run  # noqa: E402
-from magface_al.embedding.embedder import Embedder, face_batches  # noqa: E402
-from magface_al.embedding.store import unit  # noqa: E402
-from magface_al.metrics.roc import (  # noqa: E402
+from magface_al.choosing import mining
+from magface_al.command import cli, numbers
+from magface_al.command.errors import WorkError
+from magface_al.command.files import write_json
+from magface_al.command.run import Run
+from magface_al.embedding.embedder import Embedder, face_batches
+from magface_al.metrics.cosine import unit
+from magface_al.metrics.roc import (
     Ranking,
-    bootstrap,  # noqa: E402
+    bootstrap,
     eer,
 )
-from magface_al.models.checkpoint import load_backbone  # noqa: E402
-from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, write_pairs  # noqa: E402
+from magface_al.models.checkpoint import load_backbone
+from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, write_pairs
 
 Figures = dict[str, dict[str, Any]]  # "shifted" and "clean" -> eer, change, change_interval_95
 
@@ -209,8 +209,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES)[:3], help="rows of the table"
     )
-    parser.add_argument("--answers", type=cli.positive_int, default=500, help="answered pairs to learn from")
-    parser.add_argument("--resamples", type=cli.positive_int, default=200, help="bootstrap resamples of the people")
+    parser.add_argument("--answers", type=numbers.positive_int, default=500, help="answered pairs to learn from")
+    parser.add_argument("--resamples", type=numbers.positive_int, default=200, help="bootstrap resamples of the people")
     parser.add_argument("--seed", type=int, default=0, help="of the people, the camera and the answers")
     return parser
 
@@ -236,7 +236,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
         table[name] = judge(tuned)
         print(line(name, table[name], seconds), flush=True)
     write_json(work / "table.json", table)
-    run.wrote(work, "degraded faces, checkpoints and table.json")
+    run.output(work, "degraded faces, checkpoints and table.json")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """How alike two or more face images are to a model:
 
+from magface_al.metrics.cosine import THRESHOLD
 from magface_al.compare import compare
 print(compare("magface_epoch_00025.pth", ["a.jpg", "b.jpg"]))
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from magface_al.command.errors import UserError
-from magface_al.embedding.store import magnitudes, unit
+from magface_al.metrics.cosine import THRESHOLD, magnitudes, unit
 
 if TYPE_CHECKING:
     from magface_al.embedding.embedder import Embedder
@@ -77,7 +78,7 @@ class FaceMatrix:
 def compare(
     checkpoint: str | Path,
     images: Sequence[str | Path],
-    threshold: float = 0.4,
+    threshold: float = THRESHOLD,
     *,
     arch: str = "auto",
     preprocessing: str = "auto",

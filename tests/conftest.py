@@ -17,8 +17,8 @@ import torch
 from magface_al.embedding.store import read_features
 from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.preprocess import PRESETS
+from magface_al.models.backbones import build_backbone
 from magface_al.models.checkpoint import save_backbone
-from magface_al.models.iresnet import build_iresnet
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -91,7 +91,7 @@ def tiny_checkpoint(tmp_path_factory):
     """A small iResNet with seeded random weights, in our layout (which is MagFace's)."""
     torch.manual_seed(3)
     path = tmp_path_factory.mktemp("weights") / "tiny.pth"
-    save_backbone(path, build_iresnet("iresnet_tiny").eval(), arch="iresnet_tiny", preprocessing=PRESETS["magface"])
+    save_backbone(path, build_backbone("iresnet_tiny").eval(), arch="iresnet_tiny", preprocessing=PRESETS["magface"])
     return path
 
 

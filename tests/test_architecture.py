@@ -10,7 +10,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "magface_al"
-# "pairs", "labelling.web.server", ...; a subpackage's own file is "labelling"
+# A folder imports from its own floor and from those before it; on one floor one way only. docs/architecture.md draws them.
+FLOORS = [
+    ["command"],
+    ["faces", "pairs", "metrics"],
+    ["models", "labelling", "conversion"],
+    ["embedding"],
+    ["choosing", "evaluation", "compare"],
+    ["pictures"],
+    ["training"],
+    ["finetuning"],
+]
+FLOOR = {folder: number for number, folders in enumerate(FLOORS) for folder in folders}
+# "pairs.splits", "labelling.web.server", ...; a subpackage's own file is "pairs"
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
@@ -20,7 +32,7 @@ SOURCES += MODULES.values()
 
 
 def imports(path, *, at_run_time_only=False):
-    """The magface_al modules that a file imports; without those under `if TYPE_CHECKING` if asked."""
+    """The magface_al modules that a file imports, inside functions too; without those under `if TYPE_CHECKING` if asked."""
     tree = ast.parse(path.read_text())
     if at_run_time_only:
         tree.body = [
@@ -31,7 +43,35 @@ def imports(path, *, at_run_time_only=False):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "magface_al":
             module = node.module.partition(".")[2]
             found |= {module} | {f"{module}.{alias.name}".removeprefix(".") for alias in node.names}
-    return found & set(MODULES)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[2] for alias in node.names if alias.name.split(".")[0] == "magface_al"}
+    return found & set(MODULES) - {""}
+
+
+def folder_of(module):
+    return module.split(".")[0]
+
+
+def test_every_folder_has_a_floor():
+    assert {folder_of(name) for name in MODULES if name not in ("", "__init__")} == set(FLOOR)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"", "__init__"}))
+def test_no_import_leads_to_a_higher_floor(name):
+    higher = {module for module in imports(MODULES[name]) if FLOOR[folder_of(module)] > FLOOR[folder_of(name)]}
+    assert not higher, f"{name} (floor {FLOOR[folder_of(name)] + 1}) imports {', '.join(sorted(higher))}"
+
+
+def test_folders_of_one_floor_import_one_way_only():
+    arrows = {(folder_of(name), folder_of(other)) for name, path in MODULES.items() if name for other in imports(path)}
+    both = {(a, b) for a, b in arrows if a < b and (b, a) in arrows}
+    assert not both
+
+
+def test_an_arrow_against_the_floors_is_seen_inside_functions_too(tmp_path):
+    source = "def f():\n    if True:\n        from magface_al.finetuning import tuner\n"
+    (tmp_path / "module.py").write_text(source)
+    assert imports(tmp_path / "module.py") == {"finetuning", "finetuning.tuner"}
 
 
 def test_the_package_has_no_import_cycle():

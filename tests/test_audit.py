@@ -10,7 +10,7 @@ from magface_al.choosing import error_estimate, mining
 from magface_al.choosing.asked import Asked, Known
 from magface_al.choosing.candidates import scan
 from magface_al.choosing.random_slice import allocate, draw_slice, plan_strata
-from magface_al.embedding.store import unit
+from magface_al.metrics.cosine import unit
 from magface_al.pairs.pair_file import Pair
 
 THRESHOLD = 0.4

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.backbones import build_backbone
 from magface_al.models.checkpoint import load_backbone
-from magface_al.models.iresnet import BLOCKS_PER_STAGE
 
 
 def seeded(arch):
@@ -59,7 +59,7 @@ def test_iresnet_agrees_with_a_float64_forward(arch, layout):
     model = seeded(arch)
     x = torch.rand(2, 3, 112, 112)
     with torch.no_grad():
-        expected = reference_iresnet(model.state_dict(), x.double(), BLOCKS_PER_STAGE[arch])
+        expected = reference_iresnet(model.state_dict(), x.double(), ARCHITECTURES[arch].options["blocks"])
         found = model.to(memory_format=layout)(x.to(memory_format=layout))
     assert F.cosine_similarity(found.double(), expected).min() > 1 - 1e-6
     assert (found - expected).abs().max() < 1e-4 * expected.abs().max()

@@ -10,15 +10,15 @@ import torch
 
 from magface_al.command.errors import UserError
 from magface_al.faces.preprocess import PRESETS, Preprocessing
+from magface_al.models.backbones import build_backbone
 from magface_al.models.checkpoint import load_backbone, save_backbone
-from magface_al.models.iresnet import build_iresnet
 
 
 @pytest.fixture(scope="module")
 def trained():
     """An iResNet-18 whose last BatchNorm differs from its initial state, as a trained one's does."""
     torch.manual_seed(1)
-    model = build_iresnet("iresnet18").eval()
+    model = build_backbone("iresnet18").eval()
     for key in ("weight", "bias", "running_mean", "running_var"):
         getattr(model.features, key).data.uniform_(0.5, 1.5)
     return model

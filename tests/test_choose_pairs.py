@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magface_al.embedding.store import read_features, unit
+from magface_al.embedding.store import read_features
+from magface_al.metrics.cosine import unit
 from magface_al.pairs.pair_file import read_pairs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -170,7 +171,7 @@ import numpy as np, torch
 from magface_al.models.device import pick_device
 from magface_al.choosing.asked import Asked
 from magface_al.choosing.questions import Wishes, choose
-from magface_al.embedding.store import unit
+from magface_al.metrics.cosine import unit
 rng = np.random.default_rng(0)
 directions = unit(rng.normal(size=(12_000, 16)))
 asked = Asked(np.empty((0, 2), np.int64), np.empty(0, np.int64), np.empty(0, np.int64), [])

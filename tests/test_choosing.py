@@ -13,7 +13,7 @@ from magface_al.choosing.asked import OPEN, Asked, Known
 from magface_al.choosing.candidates import Candidates, scan
 from magface_al.choosing.strategies import MIX, STRATEGIES, Picker, interleaved, pick, unrecognisable_below
 from magface_al.command.errors import UserError
-from magface_al.embedding.store import unit
+from magface_al.metrics.cosine import unit
 from magface_al.pairs.pair_file import Pair
 
 

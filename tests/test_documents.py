@@ -19,8 +19,8 @@ import torch
 
 from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.recordio import pack, write_records
+from magface_al.models.backbones import build_backbone
 from magface_al.models.checkpoint import load_backbone
-from magface_al.models.iresnet import build_iresnet
 
 ROOT = Path(__file__).resolve().parents[1]
 # make test is what runs this; make demo is tools/demo.py (below); benchmarks print tables (below, at a smaller size).
@@ -48,7 +48,7 @@ def workplace(tmp_path):
 def write_weights(path, arch):
     """Seeded weights in MagFace's own layout, with a classifier's shard as in the official file."""
     torch.manual_seed(1)
-    state = {f"features.module.{key}": value for key, value in build_iresnet(arch).state_dict().items()}
+    state = {f"features.module.{key}": value for key, value in build_backbone(arch).state_dict().items()}
     state["module.fc.weight"] = torch.zeros(10, 512)
     torch.save({"epoch": 25, "arch": arch, "state_dict": state}, path)
 

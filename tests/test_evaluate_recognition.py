@@ -13,13 +13,13 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.model_selection import KFold
 
 from magface_al.embedding.embedder import Embedder
-from magface_al.embedding.store import cosines
 from magface_al.evaluation.results import distinct_names
 from magface_al.faces.preprocess import PRESETS
+from magface_al.metrics.cosine import cosines
 from magface_al.metrics.kfold import PROTOCOLS, cross_validate, fold_numbers
 from magface_al.metrics.roc import FAR_TARGETS, Figures, Ranking, nearest_operating_point, operating_point
+from magface_al.models.backbones import build_backbone
 from magface_al.models.checkpoint import load_backbone, save_backbone
-from magface_al.models.iresnet import build_iresnet
 from magface_al.pairs.pair_file import read_pairs
 
 
@@ -151,7 +151,7 @@ def drawn_bin(tmp_path, faces):
 def other_checkpoint(tmp_path_factory):
     torch.manual_seed(8)
     path = tmp_path_factory.mktemp("weights") / "other.pth"
-    save_backbone(path, build_iresnet("iresnet_tiny").eval(), arch="iresnet_tiny", preprocessing=PRESETS["magface"])
+    save_backbone(path, build_backbone("iresnet_tiny").eval(), arch="iresnet_tiny", preprocessing=PRESETS["magface"])
     return path
 
 

@@ -17,9 +17,9 @@ from magface_al.command.errors import UserError, WorkError
 from magface_al.embedding.embedder import Embedder, read_batch
 from magface_al.embedding.store import read_features
 from magface_al.faces.preprocess import PRESETS, Preprocessing, to_input
+from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.checkpoint import load_backbone, save_backbone, set_bn_eps
 from magface_al.models.export import export, write_onnx
-from magface_al.models.iresnet import BLOCKS_PER_STAGE
 
 TINY = "iresnet_tiny"
 
@@ -153,7 +153,7 @@ def test_a_layout_gives_the_same_embeddings_under_its_own_programs_eps(tmp_path,
     assert set(state) == {prefix + key for key in backbone.model.state_dict()}
     if layout == "magface":
         plain = {key.removeprefix(prefix): value for key, value in state.items()}
-        found = reference_iresnet(plain, images, BLOCKS_PER_STAGE[TINY])  # which has MagFace's eps
+        found = reference_iresnet(plain, images, ARCHITECTURES[TINY].options["blocks"])  # which has MagFace's eps
         torch.testing.assert_close(found, expected, **close)
     else:
         assert bool((state["features.weight"] == 1).all())

@@ -16,8 +16,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from magface_al.embedding.embedder import Embedder
-from magface_al.embedding.store import unit
 from magface_al.faces.preprocess import decode_image
+from magface_al.metrics.cosine import unit
 from magface_al.models.checkpoint import load_backbone
 from magface_al.pairs.pair_file import read_pairs
 

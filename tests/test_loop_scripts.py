@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from magface_al.embedding.store import read_features, unit
+from magface_al.embedding.store import read_features
+from magface_al.metrics.cosine import unit
 from magface_al.metrics.roc import confusion
 from magface_al.models.checkpoint import load_backbone
 from magface_al.pairs.pair_file import read_pairs

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from magface_al.choosing import mining
-from magface_al.embedding.store import unit
+from magface_al.metrics.cosine import unit
 
 
 @pytest.fixture(scope="module", params=[300, 2500])

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from magface_al.embedding.store import unit
+from magface_al.metrics.cosine import unit
 from magface_al.pairs.pair_file import read_pairs
 
 pytestmark = pytest.mark.slow

@@ -23,9 +23,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from magface_al.command import cli  # noqa: E402
-from magface_al.command.errors import WorkError  # noqa: E402
-from magface_al.command.run import Run  # noqa: E402
+from magface_al.command import cli, numbers
+from magface_al.command.errors import WorkError
+from magface_al.command.run import Run
 
 MODEL = ROOT / "assets" / "demo_magface.pth"
 
@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     parser.add_argument("--output_dir", type=Path, default=Path("demo"), help="folder for everything written")
     parser.add_argument("--domain", default="cctv", help="camera that the model has to adapt to")
-    parser.add_argument("--epochs", type=cli.positive_int, default=6, help="of fine-tuning")
+    parser.add_argument("--epochs", type=numbers.positive_int, default=6, help="of fine-tuning")
     return parser
 
 
@@ -106,8 +106,8 @@ def conclude(folder: Path, run: Run) -> None:
         f"\npeople never trained on (all faces are drawn): EER {target['before']['eer']:.2%} before, {target['after']['eer']:.2%} after, "
         f"change {100 * target['change']['eer']:+.2f} points, 95 % interval [{100 * low:+.2f}, {100 * high:+.2f}]"
     )
-    run.wrote(folder / "errors_after" / "index.html", "the page of what it still gets wrong")
-    run.wrote(folder / "evaluation" / "before_after.png", "the picture before and after")
+    run.output(folder / "errors_after" / "index.html", "the page of what it still gets wrong")
+    run.output(folder / "evaluation" / "before_after.png", "the picture before and after")
 
 
 if __name__ == "__main__":

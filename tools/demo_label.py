@@ -17,9 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from magface_al.command import cli  # noqa: E402
-from magface_al.command.errors import WorkError  # noqa: E402
-from magface_al.command.run import Run  # noqa: E402
+from magface_al.command import cli, numbers
+from magface_al.command.errors import WorkError
+from magface_al.command.run import Run
 
 MODEL = ROOT / "assets" / "demo_magface.pth"
 
@@ -28,9 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     parser.add_argument("--output_dir", type=Path, default=Path("demo"), help="folder for everything written")
     parser.add_argument("--domain", default="cctv", help="camera that sees the people")
-    parser.add_argument("--people", type=cli.positive_int, default=40, help="how many to draw, six images of each")
-    parser.add_argument("--pairs", type=cli.positive_int, default=200, help="questions, half of each kind")
-    parser.add_argument("--port", type=cli.non_negative_int, default=8000, help="0 takes a free one")
+    parser.add_argument("--people", type=numbers.positive_int, default=40, help="how many to draw, six images of each")
+    parser.add_argument("--pairs", type=numbers.positive_int, default=200, help="questions, half of each kind")
+    parser.add_argument("--port", type=numbers.non_negative_int, default=8000, help="0 takes a free one")
     parser.add_argument("--no_browser", action="store_true", help="print the address and leave opening it to you")
     return parser
 

@@ -16,32 +16,32 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from magface_al.command import cli  # noqa: E402
-from magface_al.command.run import Run  # noqa: E402
-from magface_al.faces.identities import parent_folder  # noqa: E402
-from magface_al.pairs.pair_file import Pair, describe, read_pairs, write_pairs  # noqa: E402
+from magface_al.command import cli, numbers
+from magface_al.command.run import Run
+from magface_al.faces.identities import parent_folder
+from magface_al.pairs.pair_file import Pair, describe, read_pairs, write_pairs
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     parser.add_argument("--pairs_file", type=Path, required=True, metavar="ASK.json", help="pairs to answer")
     parser.add_argument("--feedback_file", type=Path, required=True, metavar="FEEDBACK.json", help="file to write")
-    parser.add_argument("--noise", type=cli.fraction, default=0.0, help="probability of a wrong answer")
+    parser.add_argument("--noise", type=numbers.interval("[0, 1)"), default=0.0, help="probability of a wrong answer")
     parser.add_argument("--seed", type=int, default=42, help="of the wrong answers")
     return parser
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
     asked = read_pairs(args.pairs_file)
-    run.read(args.pairs_file, describe(asked.pairs))
+    run.input(args.pairs_file, describe(asked.pairs))
     rng = np.random.default_rng(args.seed)
     pairs = [
         pair if pair.label is not None else answered(pair, bool(rng.random() < args.noise)) for pair in asked.pairs
     ]
     write_pairs(args.feedback_file, pairs, **asked.extra)
-    run.wrote(args.feedback_file, describe(pairs))
+    run.output(args.feedback_file, describe(pairs))
 
 
 def answered(pair: Pair, wrongly: bool) -> Pair:

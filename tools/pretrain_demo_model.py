@@ -16,22 +16,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from tqdm import tqdm  # noqa: E402
+import cv2
+import numpy as np
+from tqdm import tqdm
 
-from magface_al.command import cli  # noqa: E402
-from magface_al.command.run import Run  # noqa: E402
-from magface_al.embedding.embedder import Embedder  # noqa: E402
-from magface_al.embedding.store import magnitudes, unit  # noqa: E402
-from magface_al.faces.drawn.people import draw_people  # noqa: E402
-from magface_al.faces.training_set import HeldSource, TrainingSet  # noqa: E402
-from magface_al.metrics.roc import Figures  # noqa: E402
-from magface_al.models.checkpoint import new_backbone, save_backbone  # noqa: E402
-from magface_al.models.device import pick_device  # noqa: E402
-from magface_al.training.batches import FaceReader  # noqa: E402
-from magface_al.training.recipe import Augmentation, TrainingRecipe  # noqa: E402
-from magface_al.training.trainer import Trainer  # noqa: E402
+from magface_al.command import cli, numbers
+from magface_al.command.run import Run
+from magface_al.embedding.embedder import Embedder
+from magface_al.faces.drawn.people import draw_people
+from magface_al.faces.training_set import HeldSource, TrainingSet
+from magface_al.metrics.cosine import THRESHOLD, magnitudes, unit
+from magface_al.metrics.roc import Figures
+from magface_al.models.checkpoint import new_backbone, save_backbone
+from magface_al.models.device import pick_device
+from magface_al.training.batches import FaceReader
+from magface_al.training.recipe import Augmentation, TrainingRecipe
+from magface_al.training.trainer import Trainer
 
 ARCH = "iresnet_tiny"
 # For 128 dimensions and a few hundred people: magnitudes from 6 to 20 get margins from 0.2 to 0.5, and lambda_g is above
@@ -47,11 +47,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output_file", type=Path, default=ROOT / "assets" / "demo_magface.pth", help="checkpoint to write"
     )
-    parser.add_argument("--people", type=cli.positive_int, default=500, help="people to train on")
-    parser.add_argument("--images", type=cli.positive_int, default=14, help="images of each")
-    parser.add_argument("--epochs", type=cli.positive_int, default=8, help="passes over the images")
-    parser.add_argument("--batch_size", type=cli.positive_int, default=64, help="images a step")
-    parser.add_argument("--lr", type=cli.positive_float, default=2e-3, help="highest learning rate of AdamW")
+    parser.add_argument("--people", type=numbers.positive_int, default=500, help="people to train on")
+    parser.add_argument("--images", type=numbers.positive_int, default=14, help="images of each")
+    parser.add_argument("--epochs", type=numbers.positive_int, default=8, help="passes over the images")
+    parser.add_argument("--batch_size", type=numbers.positive_int, default=64, help="images a step")
+    parser.add_argument("--lr", type=numbers.positive_float, default=2e-3, help="highest learning rate of AdamW")
     parser.add_argument("--seed", type=int, default=1, help="of the people, the weights and the order")
     return parser
 
@@ -71,7 +71,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     save_backbone(
         args.output_file, trainer.model, arch=ARCH, preprocessing=start.preprocessing, epoch=args.epochs, manifest=run.as_dict(),
     )  # fmt: skip
-    run.wrote(args.output_file, "the demo model")
+    run.output(args.output_file, "the demo model")
 
 
 def draw_training_set(args: argparse.Namespace) -> TrainingSet:
@@ -88,7 +88,7 @@ def evaluate(embedder: Embedder, seed: int, domain: str) -> str:
     i, j = np.triu_indices(len(raw), 1)
     who = np.array(numbers)
     directions = unit(raw)
-    figures = Figures((directions @ directions.T)[i, j], who[i] == who[j], 0.4)()
+    figures = Figures((directions @ directions.T)[i, j], who[i] == who[j], THRESHOLD)()
     sizes = magnitudes(raw)
     return f"AUC {figures['auc']:.4f}, EER {figures['eer']:.2%}, magnitude {sizes.min():.1f} .. {np.median(sizes):.1f} .. {sizes.max():.1f}"
 

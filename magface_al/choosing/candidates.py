@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from magface_al.choosing.mining import cosines
-from magface_al.embedding.store import unit
+from magface_al.metrics.cosine import unit
 
 ELEMENTS = 2**24  # similarities held at a time, 64 MB
 NEIGHBOURS = 10  # kept per image

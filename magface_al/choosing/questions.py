@@ -13,6 +13,7 @@ from magface_al.choosing.asked import OPEN, Asked, Known
 from magface_al.choosing.candidates import Candidates, Scan, candidates, scan
 from magface_al.choosing.random_slice import Slice, Strata, draw_slice, plan_strata
 from magface_al.choosing.strategies import Picker, pick, unrecognisable_below
+from magface_al.metrics.cosine import THRESHOLD
 from magface_al.pairs.pair_file import Pair
 
 NEAR, NEAR_PER_QUESTION = 20_000, 20  # pairs nearest the threshold that are kept as candidates
@@ -25,7 +26,7 @@ class Wishes:
 
     budget: int = 200
     strategy: str = "mix"
-    threshold: float = 0.4
+    threshold: float = THRESHOLD
     random_share: float = 0.15
     max_per_image: int = 4
 

@@ -36,6 +36,21 @@ def replacing(path: Path, mode: str = "w", *, durable: bool = False) -> Iterator
     part.replace(path)
 
 
+def read_lines(path: Path, expected: str) -> Iterator[tuple[int, str]]:
+    """(line number from 1, line without its end) of every line that is not blank, one at a time: lists can be long.
+
+    Bytes that are not UTF-8 come through as surrogates, so that any file name survives. Raises UserError, with what was
+    `expected`, for a path that is no file.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line.rstrip("\r\n")
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UserError(f"{path}: {error.strerror}, expected {expected}") from None
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON with two spaces of indent; NaN and infinity are refused, because JSON has neither."""
     with replacing(path, durable=True) as file:

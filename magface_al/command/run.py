@@ -33,13 +33,13 @@ class Run:
         if not self.silent:
             print(message, flush=True)
 
-    def read(self, path: Path, what: str) -> None:
-        """Say what was read from a file, and remember the file's SHA-256."""
+    def input(self, path: Path, what: str, digest: str | None = None) -> None:
+        """Say what was read from a file, and remember the file's SHA-256: the digest, or computed where nobody has yet."""
         self.say(f"read {what} from {path}")
         if path.is_file():
-            self.inputs[str(path)] = sha256(path)
+            self.inputs[str(path)] = digest or sha256(path)
 
-    def wrote(self, path: Path, what: str) -> None:
+    def output(self, path: Path, what: str) -> None:
         """Say what was written where."""
         self.say(f"wrote {what} to {path}")
 

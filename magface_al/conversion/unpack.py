@@ -7,6 +7,7 @@ from pathlib import Path
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_json, replacing, sha256, write_json
+from magface_al.faces.formats import suffix_of
 from magface_al.faces.recordio import RecordFile, image_records
 from magface_al.faces.train_list import LABELS, Counts, Entry, without_space, write_labels, write_train_list
 from magface_al.pairs.bin_file import read_bin
@@ -47,7 +48,7 @@ def rec_to_folder(rec: Path, folder: Path, progress: Callable[[], object]) -> tu
         for key, label, image in image_records(records):
             person = f"{label:06d}"
             labels[person] = label
-            path = folder / person / f"{key:09d}{_suffix(image)}"
+            path = folder / person / f"{key:09d}{suffix_of(image)}"
             kept += not _keep(path, image)
             progress()
             yield str(path), label
@@ -69,7 +70,7 @@ def bin_to_folder(path: Path, folder: Path) -> tuple[PairFile, int]:
     places: dict[str, Path] = {}
     kept = 0
     for number, (name, image) in enumerate(pair_file.held.items()):
-        places[name] = folder / "images" / f"{number:06d}{_suffix(image)}"
+        places[name] = folder / "images" / f"{number:06d}{suffix_of(image)}"
         kept += not _keep(places[name], image)
     with replacing(folder / "img.list") as images, replacing(folder / "pair.list") as pairs:
         for pair in pair_file.pairs:
@@ -77,10 +78,6 @@ def bin_to_folder(path: Path, folder: Path) -> tuple[PairFile, int]:
             images.write(f"{first}\n{second}\n")
             pairs.write(f"{first} {second} {pair.label}\n")
     return pair_file, kept
-
-
-def _suffix(image: bytes) -> str:
-    return ".png" if image.startswith(b"\x89PNG") else ".jpg"
 
 
 def _keep(path: Path, image: bytes) -> bool:

@@ -11,8 +11,10 @@ import numpy as np
 from magface_al.command.errors import UserError
 from magface_al.command.files import sha256
 from magface_al.command.run import Run
-from magface_al.embedding.store import FeatureStore, check_origin, magnitudes, read_features, unit
+from magface_al.embedding.model_flags import ModelChoice
+from magface_al.embedding.store import FeatureStore, check_origin, read_features
 from magface_al.faces.preprocess import PRESETS, Preprocessing
+from magface_al.metrics.cosine import magnitudes, unit
 from magface_al.pairs.pair_file import PairFile
 
 if TYPE_CHECKING:
@@ -48,19 +50,6 @@ class PairEmbeddings:
         return PairScores(self.pair_file, similarity, magnitudes(self.side1), magnitudes(self.side2))
 
 
-@dataclass(frozen=True)
-class ModelChoice:
-    """The model flags of a script: where the weights are, how to read images for them, where to compute."""
-
-    checkpoint: Path | None
-    arch: str = "auto"
-    preprocessing: str = "auto"
-    device: str = "auto"
-    batch_size: int = 128
-    workers: int = 4
-    flip: str = "none"  # see embed.Embedder
-
-
 def score_pairs(
     pair_file: PairFile,
     choice: ModelChoice,
@@ -90,7 +79,7 @@ class PairEmbedder:
         self._done: dict[Path | bytes, np.ndarray] = {}  # by place on disk, or by content
         if features_list is not None:
             self._store = store = read_features(features_list, skip_bad_lines=skip_bad_lines)
-            run.read(features_list, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
+            run.input(features_list, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
             if store.skipped_lines:
                 run.note(f"{features_list}: {store.skipped_lines} malformed lines were left out")
             self._check_store(store)
@@ -137,7 +126,7 @@ class PairEmbedder:
         if self._backbone is None:
             assert self.choice.checkpoint is not None
             self._backbone = load_backbone(self.choice.checkpoint, self.choice.arch, self.choice.preprocessing)
-            self.run.read(self.choice.checkpoint, self._backbone.describe())
+            self.run.input(self.choice.checkpoint, self._backbone.describe(), self._backbone.file_sha256)
         return self._backbone
 
     def _network(self) -> Embedder:

@@ -19,6 +19,7 @@ from magface_al.command.errors import UserError
 from magface_al.command.files import read_json
 from magface_al.embedding.fixed_text import parse_fixed
 from magface_al.faces.preprocess import Preprocessing
+from magface_al.metrics.cosine import unit
 
 ROWS_AT_ONCE = 64  # of text: few enough that the arrays stay in the processor's cache
 
@@ -44,23 +45,6 @@ class FeatureStore:
     def flip(self) -> str:
         """What the run that made the store did with the mirrored face ("none" if unknown)."""
         return (self.manifest or {}).get("flip", "none")
-
-
-def unit(embeddings: np.ndarray) -> np.ndarray:
-    """float [N, D] -> float32 [N, D] of length 1; a zero row stays zero."""
-    return (embeddings / np.maximum(magnitudes(embeddings), 1e-12)[:, None]).astype(np.float32, copy=False)
-
-
-def cosines(side1: np.ndarray, side2: np.ndarray) -> np.ndarray:
-    """float [N, D] twice -> float64 [N], the cosine of each two rows; 0 where one of them is zero."""
-    side1, side2 = side1.astype(float, copy=False), side2.astype(float, copy=False)
-    lengths = np.linalg.norm(side1, axis=1) * np.linalg.norm(side2, axis=1)
-    return np.einsum("nd,nd->n", side1, side2) / np.maximum(lengths, 1e-24)
-
-
-def magnitudes(embeddings: np.ndarray) -> np.ndarray:
-    """float [N, D] -> float32 [N], the Euclidean length of each row."""
-    return np.linalg.norm(embeddings, axis=1)
 
 
 def is_binary(path: Path) -> bool:

@@ -12,7 +12,8 @@ import numpy as np
 
 from magface_al.command.files import read_json, write_json
 from magface_al.embedding.fixed_text import format_fixed
-from magface_al.embedding.store import ROWS_AT_ONCE, is_binary, magnitudes, manifest_path, paths_path
+from magface_al.embedding.store import ROWS_AT_ONCE, is_binary, manifest_path, paths_path
+from magface_al.metrics.cosine import magnitudes
 
 SAVE_EVERY = 1.0  # seconds between two records of the progress: what a kill may cost
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from magface_al.evaluation import ijb_meta
 from magface_al.command.errors import UserError
-from magface_al.embedding.store import FeatureStore, unit
+from magface_al.embedding.store import FeatureStore
+from magface_al.metrics.cosine import unit
 from magface_al.metrics.identification import Search, search
 from magface_al.metrics.roc import FAR_TARGETS, Ranking, auc, eer, nearest_operating_point, operating_point
 from magface_al.evaluation.templates import POOLINGS, Templates, pool_templates, score_template_pairs

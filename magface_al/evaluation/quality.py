@@ -7,18 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from magface_al.command.errors import UserError
+from magface_al.command.files import read_lines
 
 
 def read_quality_scores(path: Path) -> dict[str, float]:
     """Image -> score. The score is the last column, so a path may contain spaces. Raises UserError naming the line."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UserError(f"{path}: {error.strerror}, expected lines of `path score`") from None
     scores: dict[str, float] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(path, "lines of `path score`"):
         image, _, score = line.strip().replace("\t", " ").rpartition(" ")
         try:
             value = float(score)

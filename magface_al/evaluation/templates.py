@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from magface_al.command.errors import UserError
-from magface_al.embedding.store import magnitudes, unit
+from magface_al.metrics.cosine import magnitudes, unit
 
 ROWS = 16384  # of features read at a time; 32 MiB at 512 values
 PAIRS = 4096  # scored at a time: both sides stay in the processor's cache

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from magface_al.command.errors import UserError
+from magface_al.command.files import read_lines
 
 
 def parent_folder(image: str) -> str:
@@ -33,19 +34,12 @@ def read_identity_list(path: Path) -> dict[str, str]:
 
 def identity_lines(path: Path) -> Iterator[tuple[int, str, str]]:
     """(line number, image, identity) of lines `path identity` or MagFace training lines `path 0 id 0`. Raises UserError."""
-    try:
-        with path.open(encoding="utf-8", errors="surrogateescape") as file:
-            for number, line in enumerate(file, 1):
-                columns = line.split()
-                if not columns:
-                    continue
-                if len(columns) not in (2, 4):
-                    raise UserError(
-                        f"{path}: line {number}: {len(columns)} columns, expected `path identity` or `path 0 id 0`"
-                    )
-                yield number, columns[0], columns[1] if len(columns) == 2 else columns[2]
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UserError(f"{path}: {error.strerror}, expected lines of `path identity` or `path 0 id 0`") from None
+    expected = "`path identity` or `path 0 id 0`"
+    for number, line in read_lines(path, f"lines of {expected}"):
+        columns = line.split()
+        if len(columns) not in (2, 4):
+            raise UserError(f"{path}: line {number}: {len(columns)} columns, expected {expected}")
+        yield number, columns[0], columns[1] if len(columns) == 2 else columns[2]
 
 
 def connected_components(items: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, str]:

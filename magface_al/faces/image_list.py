@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from magface_al.command.errors import UserError
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+from magface_al.command.files import read_lines
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,7 @@ def read_image_list(path: Path, root: Path = Path(), *, allow_spaces: bool) -> I
 
 def _names(path: Path, root: Path) -> Iterator[tuple[int, str]]:
     """(line number, path) without blank lines. What follows a space is a further column, unless the whole line is a file."""
-    try:
-        with path.open(encoding="utf-8", errors="surrogateescape") as file:
-            for number, line in enumerate(file, 1):
-                columns = line.split()
-                if len(columns) == 1:
-                    yield number, columns[0]
-                elif columns:
-                    whole = line.strip()
-                    yield number, whole if (root / whole).is_file() else columns[0]
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UserError(f"{path}: {error.strerror}, expected a text file with one image path a line") from None
+    for number, line in read_lines(path, "a text file with one image path a line"):
+        columns = line.split()
+        whole = line.strip()
+        yield number, whole if len(columns) > 1 and (root / whole).is_file() else columns[0]

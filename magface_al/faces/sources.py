@@ -14,7 +14,7 @@ import numpy as np
 from magface_al.command.errors import UserError
 from magface_al.faces.drawn.cameras import camera
 from magface_al.faces.drawn.people import draw_person
-from magface_al.faces.image_list import IMAGE_SUFFIXES
+from magface_al.faces.formats import IMAGE_SUFFIXES, suffix_of
 from magface_al.faces.recordio import RecordFile, images_by_label
 
 
@@ -73,7 +73,7 @@ class Records:
     def image(self, person: str, index: int) -> tuple[bytes, str]:
         """See FaceSource."""
         data = _checked(self.records.read(self.keys[person][index]).image)
-        return data, ".png" if data.startswith(b"\x89PNG") else ".jpg"
+        return data, suffix_of(data)
 
 
 @dataclass(frozen=True)

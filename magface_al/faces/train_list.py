@@ -13,7 +13,7 @@ from pathlib import Path
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import replacing
-from magface_al.faces.image_list import IMAGE_SUFFIXES
+from magface_al.faces.formats import IMAGE_SUFFIXES
 
 LABELS = "labels.tsv"
 

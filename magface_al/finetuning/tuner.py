@@ -18,9 +18,9 @@ from torch import nn
 
 from magface_al.command.errors import WorkError
 from magface_al.embedding.embedder import CPU_BATCH, Embedder
-from magface_al.embedding.store import magnitudes, unit
 from magface_al.faces.preprocess import Preprocessing, to_input
 from magface_al.finetuning import losses
+from magface_al.metrics.cosine import THRESHOLD, magnitudes, unit
 from magface_al.metrics.roc import Figures, best_threshold, confusion
 from magface_al.models.backbones import trainable_modules
 from magface_al.models.device import keep_freed_memory, mixed_precision
@@ -37,7 +37,7 @@ class Recipe:
 
     loss: str = "adaptive"
     margin: float = 0.4  # contrastive: a Euclidean distance; cosine: a cosine
-    threshold: float = 0.4  # logistic and adaptive: the cosine at which decisions are taken
+    threshold: float = THRESHOLD  # logistic and adaptive: the cosine at which decisions are taken
     lr: float = 1e-4
     epochs: int = 10
     batch_size: int = 16

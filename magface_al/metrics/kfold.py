@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from magface_al.command.errors import UserError
-from magface_al.embedding.store import cosines
+from magface_al.metrics.cosine import cosines
 from magface_al.metrics.roc import best_threshold
 
 GRID = np.arange(0, 4, 0.01)

@@ -12,6 +12,7 @@ from torch import nn
 from magface_al.command.errors import UserError
 from magface_al.command.files import replacing, sha256
 from magface_al.faces.preprocess import PRESETS
+from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.backbone import FAMILIES, Backbone, recorded_preprocessing
 from magface_al.models.backbones import build_backbone
 from magface_al.models.layouts import read_layout
@@ -72,7 +73,7 @@ def new_backbone(arch: str, preprocessing: str, seed: int) -> Backbone:
     own = PRESETS["magface" if preprocessing == "auto" else preprocessing]
     return Backbone(
         path=Path("scratch"), model=model, arch=arch, preprocessing=own, own_preprocessing=own,
-        family="mobilefacenet" if arch == "mobilefacenet" else "magface", prefix="", loaded=0, ignored=[],
+        family=ARCHITECTURES[arch].family or "magface", prefix="", loaded=0, ignored=[],
         weights_sha256=fingerprint(model.state_dict()), file_sha256="", bn_eps=batch_norms(model)[0].eps,
     )  # fmt: skip
 

@@ -87,7 +87,7 @@ def _tensors(model: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
 
 
 def _write_safetensors(backbone: Backbone, model: nn.Module, path: Path, layout: str) -> None:
-    safetensors = require("safetensors.torch", "to write .safetensors")
+    safetensors = require("safetensors.torch", "to write .safetensors", "export")
     record = {**backbone.card(), "bn_eps": batch_norms(model)[0].eps}
     data = safetensors.save(_tensors(model, LAYOUTS[layout]), {"format": "pt", OUR_KEY: json.dumps(record)})
     with replacing(path, "wb") as file:
@@ -102,7 +102,7 @@ def write_onnx(backbone: Backbone, path: Path) -> float:
     `magface_al` records.
     """
     for module in ("onnx", "onnxscript", "onnxruntime"):
-        require(module, "to write ONNX")
+        require(module, "to write ONNX", "export")
     graph = _onnx_graph(backbone)
     difference = onnx_difference(backbone, graph)
     if not difference <= ONNX_TOLERANCE:  # a NaN does not agree either
@@ -130,7 +130,7 @@ def _onnx_graph(backbone: Backbone) -> bytes:
 
 def onnx_difference(backbone: Backbone, graph: bytes) -> float:
     """Largest difference of onnxruntime's embeddings from PyTorch's, relative to max(1, the largest value), on noise."""
-    onnxruntime = require("onnxruntime", "to check the graph")
+    onnxruntime = require("onnxruntime", "to check the graph", "export")
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     generator, size = torch.Generator().manual_seed(0), backbone.own_preprocessing.size
     differences = []

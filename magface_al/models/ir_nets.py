@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from magface_al.command.errors import UserError
-from magface_al.models.iresnet import BLOCKS_PER_STAGE
+from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.weight_files import State
 
 PARTS = ("input_layer", "body", "output_layer")
@@ -22,7 +22,8 @@ STEM = {"0": "conv1", "1": "bn1", "2": "prelu"}
 UNIT = {"0": "bn1", "1": "conv1", "2": "bn2", "3": "prelu", "4": "conv2", "5": "bn3"}
 SHORTCUT = {"0": "downsample.0", "1": "downsample.1"}
 TAIL = {"0": "bn2", "3": "fc", "4": "features"}
-ARCH_BY_UNITS = {sum(BLOCKS_PER_STAGE[arch]): arch for arch in ("iresnet18", "iresnet34", "iresnet50", "iresnet100")}
+IR_NETS = ("iresnet18", "iresnet34", "iresnet50", "iresnet100")
+ARCH_BY_UNITS = {sum(ARCHITECTURES[arch].options["blocks"]): arch for arch in IR_NETS}
 
 
 def ir_prefix(state: State) -> str | None:
@@ -43,7 +44,9 @@ def to_iresnet(path: Path, state: State, prefix: str, bn_eps: float) -> tuple[st
         )
     arch = ARCH_BY_UNITS[units]
     places = [
-        f"layer{stage}.{block}" for stage, count in enumerate(BLOCKS_PER_STAGE[arch], 1) for block in range(count)
+        f"layer{stage}.{block}"
+        for stage, count in enumerate(ARCHITECTURES[arch].options["blocks"], 1)
+        for block in range(count)
     ]
     renamed: dict[str, torch.Tensor] = {}
     for key, value in own.items():

@@ -9,17 +9,6 @@ BN_EPS = 2e-5  # MagFace models/iresnet.py; arcface_torch uses 1e-5, see set_bn_
 BN_MOMENTUM = 0.9  # as published: PyTorch reads it as "90 % of the new batch", so fine-tuning must freeze BatchNorm
 DROPOUT = 0.4
 
-BLOCKS_PER_STAGE = {
-    "iresnet18": (2, 2, 2, 2),
-    "iresnet34": (3, 4, 6, 3),
-    "iresnet50": (3, 4, 14, 3),
-    "iresnet100": (3, 13, 30, 3),
-    "iresnet_tiny": (1, 1, 1, 1),
-}
-WIDTHS = {"iresnet_tiny": (16, 32, 64, 96)}  # of the four stages; for demos and tests on a CPU
-EMBEDDING_SIZE = {"iresnet_tiny": 128}
-FULL_WIDTHS, FULL_EMBEDDING_SIZE = (64, 128, 256, 512), 512
-
 
 def _bn(channels: int, kind: type[nn.Module] = nn.BatchNorm2d) -> nn.Module:
     return kind(channels, eps=BN_EPS, momentum=BN_MOMENTUM)
@@ -53,6 +42,9 @@ class IResNet(nn.Module):
     the last BatchNorm is itself called `features` (see checkpoint.py for what that name breaks).
     """
 
+    HEAD_MODULES = ("bn2", "fc", "features")
+    LAST_STAGE_MODULES = ("layer4", *HEAD_MODULES)
+
     def __init__(self, blocks: tuple[int, ...], widths: tuple[int, ...], embedding_size: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, widths[0], 3, 1, 1, bias=False)
@@ -85,10 +77,6 @@ class IResNet(nn.Module):
         return self.features(self.fc(x.flatten(1)))
 
 
-HEAD_MODULES = ("bn2", "fc", "features")
-LAST_STAGE_MODULES = ("layer4", *HEAD_MODULES)
-
-
-def build_iresnet(arch: str) -> IResNet:
-    """An untrained iResNet, named as in BLOCKS_PER_STAGE."""
-    return IResNet(BLOCKS_PER_STAGE[arch], WIDTHS.get(arch, FULL_WIDTHS), EMBEDDING_SIZE.get(arch, FULL_EMBEDDING_SIZE))
+def build(blocks: tuple[int, ...], widths: tuple[int, ...] = (64, 128, 256, 512), embedding_size: int = 512) -> IResNet:
+    """An untrained iResNet; blocks and widths of its four stages, see architectures.py."""
+    return IResNet(blocks, widths, embedding_size)

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 
 from magface_al.command.errors import UserError
+from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.backbone import FAMILIES
-from magface_al.models.backbones import ARCHITECTURES, build_backbone
+from magface_al.models.backbones import build_backbone
 from magface_al.models.ir_nets import ir_prefix, is_part, to_iresnet
 from magface_al.models.weight_files import State
 
@@ -125,8 +126,8 @@ def complete(path: Path, found: State, arch: str) -> dict[str, torch.Tensor]:
 
 def _family(arch: str, prefix: str, weights: State) -> str:
     """Who trained a bare file. arcface_torch fills the last BatchNorm's weight with ones and freezes it; MagFace trains it."""
-    if arch == "mobilefacenet":
-        return "mobilefacenet"
+    if known := ARCHITECTURES[arch].family:
+        return known
     if "net." in prefix:
         return "cvlface"  # its copy of arcface_torch's networks
     plain = prefix in ("", "backbone.")

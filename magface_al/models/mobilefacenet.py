@@ -56,6 +56,9 @@ class Residuals(nn.Module):
 class MobileFaceNet(nn.Module):
     """float [B, 3, 112, 112] -> raw embedding [B, embedding_size]."""
 
+    HEAD_MODULES = ("conv_6_sep", "conv_6_dw", "linear", "bn")
+    LAST_STAGE_MODULES = ("conv_45", "conv_5", *HEAD_MODULES)
+
     def __init__(self, embedding_size: int = 128) -> None:
         super().__init__()
         self.conv1 = ConvBlock(3, 64, 3, 2, 1)
@@ -86,5 +89,6 @@ class MobileFaceNet(nn.Module):
         return self.bn(self.linear(x.flatten(1)))
 
 
-HEAD_MODULES = ("conv_6_sep", "conv_6_dw", "linear", "bn")
-LAST_STAGE_MODULES = ("conv_45", "conv_5", *HEAD_MODULES)
+def build() -> MobileFaceNet:
+    """An untrained MobileFaceNet of 128 values."""
+    return MobileFaceNet()

@@ -28,7 +28,7 @@ class OnnxNetwork(nn.Module):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self._runtime = require("onnxruntime", f"to run {path.name}")
+        self._runtime = require("onnxruntime", f"to run {path.name}", "export")
         self._session = self._open("CPUExecutionProvider")
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self.input, self.output = inputs[0], outputs[0]

@@ -95,7 +95,7 @@ def _state_dict(path: Path, content: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The tensors of a .safetensors file and our record from its metadata. Raises UserError."""
-    safetensors = require("safetensors", f"to read {path.name}")
+    safetensors = require("safetensors", f"to read {path.name}", "export")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # it is no mapping: no iteration

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from magface_al.command.errors import UserError
+from magface_al.faces.formats import IMAGE_SUFFIXES
 from magface_al.pairs.bin_file import read_bin
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, PairFile, read_pairs
 
 LABELS = {"1": SAME, "0": DIFFERENT, "-1": DIFFERENT}
-SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".webp")
 Line = tuple[int, list[str]]  # its number and its columns
 
 
@@ -75,9 +75,9 @@ def _lfw(path: Path, lines: list[Line], roots: Sequence[Path]) -> PairFile:
             found.append(Pair(*images, label, {"identity1": first[0], "identity2": second[0]}))
         return found
 
-    sets = (_rooted(PairFile(path, pairs(suffix)), roots) for suffix in SUFFIXES)
+    sets = (_rooted(PairFile(path, pairs(suffix)), roots) for suffix in IMAGE_SUFFIXES)
     present = (pair_file for pair_file in sets if pair_file.locate(pair_file.pairs[0].image1).exists())
-    return next(present, None) or _rooted(PairFile(path, pairs(SUFFIXES[0])), roots)
+    return next(present, None) or _rooted(PairFile(path, pairs(IMAGE_SUFFIXES[0])), roots)
 
 
 def _labelled(path: Path, lines: list[Line]) -> list[Pair]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from magface_al.command.errors import UserError
+from magface_al.command.extras import require
 
 
 class Events:
@@ -31,8 +31,5 @@ def open_events(folder: Path, wanted: bool) -> Events:
     """Events that go to `folder` if wanted. Raises UserError when TensorBoard is not installed."""
     if not wanted:
         return Events(None)
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UserError("--tensorboard: TensorBoard is not installed; pip install 'magface-al[tensorboard]'") from None
-    return Events(SummaryWriter(str(folder)))
+    writer = require("torch.utils.tensorboard", "for --tensorboard", "tensorboard").SummaryWriter
+    return Events(writer(str(folder)))

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from magface_al.command.errors import UserError
+from magface_al.faces.formats import format_of
 from magface_al.labelling.labeller import Labeller
 from magface_al.labelling.web.api import Api, Site
 from magface_al.labelling.web.autosave import Exporter
@@ -33,9 +34,6 @@ _STATIC = {
     "icon.svg": "image/svg+xml",
     **dict.fromkeys(("client.js", "faces.js", "label.js", "grid.js", "review.js"), "text/javascript"),
 }
-_IMAGE_TYPES = (
-    (b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"), (b"BM", "image/bmp"), (b"GIF8", "image/gif"),
-)  # fmt: skip
 
 
 def build_app(labeller: Labeller, site: Site, guard: dict[str, Any]) -> Guard:
@@ -119,12 +117,10 @@ def _image_response(path: Path) -> Response:
         data = path.read_bytes()
     except OSError as error:
         raise HTTPException(404, f"the image cannot be read: {error.strerror}") from None
-    kind = next((kind for start, kind in _IMAGE_TYPES if data.startswith(start)), None)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        kind = "image/webp"
+    kind = format_of(data)
     if kind is None:
         raise HTTPException(404, "the file is not a JPEG, PNG, WebP, BMP or GIF picture")
-    return Response(data, media_type=kind)
+    return Response(data, media_type=kind.media_type)
 
 
 def open_socket(host: str, port: int) -> socket.socket:

@@ -1,0 +1,57 @@
+"""Argparse types for numbers: each refuses a value out of its range in words that name the range."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+
+def positive_int(text: str) -> int:
+    """A whole number above zero."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return value
+
+
+def non_negative_int(text: str) -> int:
+    """A whole number, zero allowed."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """A finite number above zero."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def non_negative_float(text: str) -> float:
+    """A finite number, zero allowed."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 0")
+    return value
+
+
+def interval(bounds: str) -> Callable[[str], float]:
+    """A number in an interval as mathematics writes it: "[0, 1)" includes 0 and excludes 1."""
+    low, high = (float(end) for end in bounds[1:-1].split(","))
+
+    def number(text: str) -> float:
+        value = float(text)
+        above = value >= low if bounds[0] == "[" else value > low
+        below = value <= high if bounds[-1] == "]" else value < high
+        if not (above and below):
+            raise argparse.ArgumentTypeError(f"{text} is outside {bounds}")
+        return value
+
+    number.__name__ = f"number in {bounds}"  # argparse and --config say it where the text is no number
+    return number
+
+
+cosine = interval("[-1, 1]")
