@@ -89,12 +89,15 @@ def test_pairs_and_feedback_must_be_two_files(questions, run_script):
     assert "pairs.json: is also the --pairs_file" in done.stderr
 
 
-def test_without_the_extra_the_message_says_what_to_install(questions, run_script):
-    (questions / "starlette.py").write_text("raise ImportError('no', name='starlette')")
+@pytest.mark.parametrize("package", ["starlette", "uvicorn"])
+def test_without_the_extra_the_message_says_what_to_install(questions, run_script, package):
+    (questions / f"{package}.py").write_text(f"raise ModuleNotFoundError('no', name='{package}')")
     environment = {**os.environ, "PYTHONPATH": str(questions)}
     flags = ["label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "f.json"]
     done = run_script(*flags, code=2, env=environment)
-    assert "the web page needs the package starlette: python -m pip install starlette uvicorn" in done.stderr
+    message = f"{package} is not installed and is needed for the web page: pip install {package}, or pip install -e '.[label]'"
+    assert message in done.stderr
+    assert not (questions / "f.sqlite").exists()
     run_script(*flags, "--export_only", env=environment)  # which needs no server
 
 

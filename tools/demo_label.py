@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from magface_al.command import cli, numbers
 from magface_al.command.errors import WorkError
+from magface_al.command.files import write_json
 from magface_al.command.run import Run
 
 MODEL = ROOT / "assets" / "demo_magface.pth"
@@ -54,28 +55,16 @@ def main(args: argparse.Namespace, run: Run) -> None:
     except subprocess.CalledProcessError as error:
         script = Path(error.cmd[1]).name
         raise WorkError(f"{script} ended with exit code {error.returncode}; its message stands above") from None
-    flags = [
-        "--pairs_file",
-        "to_label.json",
-        "--feedback_file",
-        "answers.json",
-        "--checkpoint",
-        str(MODEL),
-        "--port",
-        str(args.port),
-    ]
-    flags += [] if args.no_browser else ["--open_browser"]
+    flags = ["--pairs_file", "to_label.json", "--feedback_file", "answers.json", "--checkpoint", str(MODEL)]
+    flags += ["--port", str(args.port), *([] if args.no_browser else ["--open_browser"])]
     print(f"\n$ cd {folder}; python label_pairs.py {' '.join(flags)}", flush=True)
     os.chdir(folder)
-    os.execv(
-        sys.executable, [sys.executable, str(ROOT / "label_pairs.py"), *flags]
-    )  # so that Ctrl-C is the labeller's alone
+    command = [sys.executable, str(ROOT / "label_pairs.py"), *flags]
+    os.execv(command[0], command)  # so that Ctrl-C is the labeller's alone
 
 
 def take_answers_away(known: Path, target: Path) -> None:
     """The same pairs as a person gets them: without labels and names."""
-    from magface_al.command.files import write_json
-
     content = json.loads(known.read_text(encoding="utf-8"))
     pairs = [
         {"image1": p["image1"], "image2": p["image2"], "label": None, "similarity": p["similarity"]}

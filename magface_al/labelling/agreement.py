@@ -8,8 +8,8 @@ from itertools import combinations
 from statistics import median
 from typing import Any
 
+from magface_al.labelling.answer_words import ANSWER_OF, LABEL_OF
 from magface_al.labelling.answers import Answers
-from magface_al.labelling.events import ANSWER_OF, LABEL_OF
 
 
 def cohen_kappa(first: Sequence[str], second: Sequence[str]) -> float | None:

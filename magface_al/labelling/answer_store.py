@@ -75,7 +75,7 @@ class AnswerStore:
         """All events in the order in which they arrived."""
         columns = "event_id, kind, pair_id, annotator, answered_at, answer, undoes, seconds, details"
         for *plain, details in self._connection.execute(f"SELECT {columns} FROM events ORDER BY seq"):
-            yield Event(*plain, details=json.loads(details))
+            yield Event(*[*plain, json.loads(details)])
 
     def put_pairs(self, pairs: Sequence[StoredPair]) -> None:
         """Remember pairs, so that answers stay exportable when the next pairs file no longer names them."""
@@ -113,7 +113,8 @@ class AnswerStore:
         """A random text that is made once and stays for the life of the database, so that a restart keeps its address."""
         with self._transaction():
             self._connection.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, secrets.token_urlsafe(24)))
-        return self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()[0]
+        (value,) = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(value)
 
     def close(self) -> None:
         """Fold the log into the database and let go of it."""

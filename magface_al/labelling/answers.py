@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from magface_al.labelling.events import LABEL_OF, SKIP, Event
+from magface_al.labelling.answer_words import ANSWER_DIFFERENT, ANSWER_SAME, LABEL_OF, SKIP, UNABLE
+from magface_al.labelling.events import Event
 
 DISAGREEMENT = "disagreement"
 
@@ -16,7 +17,7 @@ class Verdict:
     """What the answers to one pair amount to: the label (1, 0, None), in a word, and the answers behind it."""
 
     label: int | None
-    answer: str  # same, different, unsure, bad_image or disagreement
+    answer: str  # of VOTES, or DISAGREEMENT
     votes: list[Event]
     ruling: Event | None
 
@@ -84,14 +85,14 @@ class Answers:
         if not votes:
             return None
         count = Counter(event.answer or "" for event in votes)
-        same, different = count["same"], count["different"]
+        same, different = count[ANSWER_SAME], count[ANSWER_DIFFERENT]
         abstentions = len(votes) - same - different
         if same != different and max(same, different) >= abstentions:
-            answer = "same" if same > different else "different"
+            answer = ANSWER_SAME if same > different else ANSWER_DIFFERENT
         elif same and different:
             answer = DISAGREEMENT
         else:
-            answer = max(("unsure", "bad_image"), key=lambda name: count[name])
+            answer = max(UNABLE, key=lambda name: count[name])
         return Verdict(LABEL_OF.get(answer), answer, votes, None)
 
     def history(self, annotator: str) -> Iterator[Event]:

@@ -11,13 +11,22 @@ from dataclasses import dataclass
 from itertools import islice
 
 from magface_al.labelling.answer_store import Lease
+from magface_al.labelling.answer_words import LABEL_OF, SKIP
 from magface_al.labelling.answers import Answers
-from magface_al.labelling.events import LABEL_OF, SKIP, draw
+from magface_al.labelling.events import draw
 
-LEASE_SECONDS = (
-    600.0  # a browser renews its leases every minute; one that was closed without a word gives them up after this
-)
+LEASE_SECONDS = 600.0  # a browser renews its leases every minute; one closed without a word gives them up after this
 IDLE_SECONDS = 20.0  # for so long somebody who found nothing to do counts as waiting; their page asks every 2 s
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How questions are dealt out."""
+
+    overlap: int = 1  # people who are asked about each pair
+    gold_share: float = 0.05  # of the questions
+    infer: bool = False  # what follows from other answers is filled in instead of being asked
+    relabel: bool = False  # pairs that have a label already are asked, too
 
 
 @dataclass(frozen=True)
@@ -38,12 +47,10 @@ class Assignment:
         pair_ids: Iterable[str],
         gold_ids: Iterable[str],
         answers: Answers,
-        *,
-        overlap: int = 1,
-        gold_share: float = 0.05,
+        settings: Settings,
         leases: Iterable[Lease] = (),
     ) -> None:
-        self.answers, self.overlap, self.gold_share = answers, overlap, gold_share
+        self.answers, self.overlap, self.gold_share = answers, settings.overlap, settings.gold_share
         self.gold = list(gold_ids)
         self.asked = dict.fromkeys(pair_ids)
         self.open = {pair_id: None for pair_id in self.asked if not self.settled(pair_id)}

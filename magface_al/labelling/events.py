@@ -14,12 +14,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair
+from magface_al.labelling.answer_words import ANSWERS, BAD_IMAGE
+from magface_al.pairs.pair_file import Pair
 
-ANSWER_SAME, ANSWER_DIFFERENT, UNSURE, BAD_IMAGE, SKIP = "same", "different", "unsure", "bad_image", "skip"
-ANSWERS = (ANSWER_SAME, ANSWER_DIFFERENT, UNSURE, BAD_IMAGE, SKIP)
-LABEL_OF = {ANSWER_SAME: SAME, ANSWER_DIFFERENT: DIFFERENT}
-ANSWER_OF = {label: answer for answer, label in LABEL_OF.items()}
 KINDS = ("answer", "ruling", "undo")
 LONGEST_NAME = 60  # characters of an annotator's name
 

@@ -1,4 +1,4 @@
-"""The answers as files for others: the feedback JSON that every script reads, and CSV for a spreadsheet."""
+"""The feedback file: what stands in it, as the JSON that every script reads and as CSV for a spreadsheet."""
 
 from __future__ import annotations
 
@@ -10,14 +10,35 @@ from typing import Any
 
 from magface_al.command.files import replacing
 from magface_al.labelling.answer_store import StoredPair
+from magface_al.labelling.answer_words import ANSWER_OF
 from magface_al.labelling.answers import Answers, Verdict
-from magface_al.labelling.events import ANSWER_OF, Event
+from magface_al.labelling.events import Event
+from magface_al.labelling.state import State
 from magface_al.pairs.pair_file import Pair
 
 CSV_COLUMNS = (
     "image1", "image2", "label", "answer", "annotator", "labeled_at", "seconds", "votes", "ruled", "inferred",
     "similarity", "strategy",
 )  # fmt: skip
+
+
+def exported_pairs(state: State) -> list[Pair]:
+    """The pairs of the pairs file in its order, then those answered earlier that it no longer names."""
+    catalogue, answers, implied = state.catalogue, state.answers, state.derived().implied
+    current = [answered_pair(known, answers, implied) for known in catalogue.current.values()]
+    earlier = [
+        _placed(answered_pair(known, answers, {}), known.folder, catalogue.root)
+        for key, known in catalogue.known.items()
+        if key not in catalogue.current and answers.verdict(key)
+    ]
+    return current + earlier
+
+
+def _placed(pair: Pair, folder: Path, root: Path) -> Pair:
+    """The pair with names that can be found from root, although its own relative names start from folder."""
+    if folder == root:
+        return pair
+    return replace(pair, image1=str(folder / pair.image1), image2=str(folder / pair.image2))
 
 
 def answered_pair(known: StoredPair, answers: Answers, implied: Mapping[tuple[str, str], int]) -> Pair:

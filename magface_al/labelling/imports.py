@@ -10,29 +10,20 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_json
-from magface_al.labelling.events import (
-    ANSWER_OF,
-    ANSWERS,
-    BAD_IMAGE,
-    UNSURE,
-    Event,
-    annotator_name,
-    pair_id,
-    utc_now,
-)
+from magface_al.labelling.answer_words import ANSWER_DIFFERENT, ANSWER_OF, ANSWER_SAME, ANSWERS, BAD_IMAGE, UNSURE
+from magface_al.labelling.events import Event, annotator_name, pair_id, utc_now
 from magface_al.pairs.pair_file import Pair, PairFile
 
 _LABEL_STUDIO_CHOICES = {
-    "same": "same", "same person": "same", "yes": "same", "match": "same", "1": "same",
-    "different": "different", "different people": "different", "different persons": "different", "no": "different",
-    "no match": "different", "0": "different",
-    "unsure": UNSURE, "not sure": UNSURE, "unknown": UNSURE, "can't tell": UNSURE,
-    "bad image": BAD_IMAGE, "bad_image": BAD_IMAGE, "bad": BAD_IMAGE,
-}  # fmt: skip
+    **dict.fromkeys(("same", "same person", "yes", "match", "1"), ANSWER_SAME),
+    **dict.fromkeys(("different", "different people", "different persons", "no", "no match", "0"), ANSWER_DIFFERENT),
+    **dict.fromkeys(("unsure", "not sure", "unknown", "can't tell"), UNSURE),
+    **dict.fromkeys(("bad image", "bad_image", "bad"), BAD_IMAGE),
+}
 
 
 def events_of_feedback(feedback: PairFile, known: Collection[str] = ()) -> list[Event]:
-    """The answers that an exported feedback file (or any labelled pairs file) holds; inferred labels are none.
+    """The answers that a feedback file (or any labelled pairs file) holds; inferred labels are none.
 
     known  ids of the pairs that the pairs file labels itself: a bare label of one of them comes from there
     """
@@ -71,13 +62,13 @@ def _event(
         annotator=annotator,
         answered_at=when if isinstance(when, str) else utc_now(),
         answer=answer,
-        seconds=float(seconds) if type(seconds) in (int, float) else None,
+        seconds=float(seconds) if type(seconds) is int or type(seconds) is float else None,
         details={**details, "source": source},
     )
 
 
 def events_of_label_studio(path: Path, pairs: Sequence[Pair]) -> tuple[list[Event], int]:
-    """The answers in a Label Studio export (its JSON, not JSON-MIN), and how many tasks name no pair of ours.
+    """The answers in a Label Studio file (its JSON, not JSON-MIN), and how many tasks name no pair of ours.
 
     A task belongs to the pair whose two images its data name, in any two fields, whole or from the end of a path or
     address. Raises UserError naming the task.

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from magface_al.labelling.answer_store import StoredPair
-from magface_al.labelling.answers import Answers
-from magface_al.labelling.events import ANSWER_OF, Event, image_id
+from magface_al.labelling.answer_words import ANSWER_OF, LABEL_OF, VOTES
+from magface_al.labelling.answers import DISAGREEMENT, Answers
+from magface_al.labelling.events import Event, image_id
 
 HASTY_SECONDS = 0.25  # faster than people can look at two faces
 
@@ -72,7 +73,7 @@ class Gallery:
             "from_file": verdict is None and own is not None,
             "disagreement": len({event.answer for event in votes}) > 1 and not (verdict and verdict.ruling),
             "contradiction": known.pair_id in self.contradicting,
-            "gold": {1: "same", 0: "different"}.get(self.gold.get(known.pair_id, -1)),
+            "gold": ANSWER_OF.get(self.gold.get(known.pair_id, -1)),
             "hasty": any(event.seconds is not None and event.seconds < HASTY_SECONDS for event in votes),
             "similarity": known.pair.extra.get("similarity"),
         }
@@ -93,18 +94,21 @@ def _is(answer: str) -> Callable[[dict[str, Any]], bool]:
     return lambda row: row["answer"] == answer and not row["from_file"]
 
 
+def _is_wrong_on_gold(row: dict[str, Any]) -> bool:
+    return bool(row["gold"]) and any(
+        vote["answer"] in LABEL_OF and vote["answer"] != row["gold"] for vote in row["votes"]
+    )
+
+
 _FILTERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "all": lambda row: not row["from_file"],
-    "same": _is("same"),
-    "different": _is("different"),
-    "unsure": _is("unsure"),
-    "bad_image": _is("bad_image"),
-    "disagreement": lambda row: row["disagreement"],
+    **{answer: _is(answer) for answer in VOTES},
+    DISAGREEMENT: lambda row: row["disagreement"],
     "contradiction": lambda row: row["contradiction"],
     "changed": lambda row: row["ruling"],
     "inferred": lambda row: row["inferred"],
     "gold": lambda row: row["gold"] and row["votes"],
-    "gold_wrong": lambda row: row["gold"] and any(vote["answer"] in ("same", "different") and vote["answer"] != row["gold"] for vote in row["votes"]),
+    "gold_wrong": _is_wrong_on_gold,
     "hasty": lambda row: row["hasty"],
     "from_file": lambda row: row["from_file"],
-}  # fmt: skip
+}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from magface_al.labelling import views
 from magface_al.labelling.events import annotator_name
 from magface_al.labelling.labeller import Labeller
 from magface_al.labelling.review import Filter
@@ -29,14 +30,26 @@ class Site:
 
 
 class Api:
-    """Every public method is a call of the same name. They raise KeyError, TypeError or ValueError for a bad body."""
+    """A method for each call. They raise KeyError, TypeError or ValueError for a bad body."""
 
     def __init__(self, labeller: Labeller, site: Site) -> None:
         self._labeller, self._site = labeller, site
 
     def calls(self) -> dict[str, Callable[[Body], Body]]:
-        """Name -> call."""
-        return {name: getattr(self, name) for name in vars(Api) if not name.startswith("_") and name != "calls"}
+        """Name -> call: all that a page can ask for. What does not stand here is not served."""
+        return {
+            "session": self.session,
+            "events": self.events,
+            "next": self.next,
+            "release": self.release,
+            "grid": self.grid,
+            "history": self.history,
+            "progress": self.progress,
+            "review": self.review,
+            "contradictions": self.contradictions,
+            "report": self.report,
+            "export": self.export,
+        }
 
     def session(self, _: Body) -> Body:
         """What a page asks first."""
@@ -67,31 +80,39 @@ class Api:
 
     def history(self, body: Body) -> Body:
         """The annotator's latest answers, for undo."""
-        return {"answers": self._labeller.history(_annotator(body), UNDO_STEPS)}
+        annotator = _annotator(body)
+        with self._labeller.reading() as state:
+            return {"answers": views.history(state, annotator, UNDO_STEPS)}
 
     def progress(self, body: Body) -> Body:
         """Counts, pace, what is left."""
-        return self._labeller.progress(_annotator(body))
+        annotator = _annotator(body)
+        with self._labeller.reading() as state:
+            return {**views.progress(state, annotator), "export_error": self._labeller.export_error}
 
     def review(self, body: Body) -> Body:
         """A page of the gallery."""
         wanted = Filter(*(str(body.get(key) or "") for key in ("show", "by", "search")))
         offset, count = max(0, int(body.get("offset", 0))), max(1, min(int(body.get("count", 60)), 1000))
-        return self._labeller.review(wanted, offset, count)
+        with self._labeller.reading() as state:
+            return views.review(state, wanted, offset, count)
 
     def contradictions(self, _: Body) -> Body:
         """Answers that cannot all be true."""
-        return {"contradictions": self._labeller.contradictions()}
+        with self._labeller.reading() as state:
+            return {"contradictions": views.contradictions(state)}
 
     def report(self, _: Body) -> Body:
         """Agreement, pace, accuracy on gold."""
-        return self._labeller.report()
+        with self._labeller.reading() as state:
+            return views.report(state)
 
     def export(self, _: Body) -> Body:
         """Write the feedback file and the CSV now."""
-        path, pairs = self._labeller.export(self._site.csv_path)
+        feedback_path, csv_path = self._labeller.feedback_path, self._site.csv_path
+        pairs = self._labeller.export(csv_path)
         labelled = sum(pair.label is not None for pair in pairs)
-        return {"feedback": str(path), "csv": str(self._site.csv_path), "pairs": len(pairs), "labelled": labelled}
+        return {"feedback": str(feedback_path), "csv": str(csv_path), "pairs": len(pairs), "labelled": labelled}
 
 
 def _annotator(body: Body) -> str:

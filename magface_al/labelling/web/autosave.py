@@ -13,7 +13,7 @@ from magface_al.labelling.labeller import Labeller
 PAUSE_BEFORE_EXPORT, LONGEST_WITHOUT_EXPORT = 2.0, 15.0  # seconds
 
 
-class Exporter:
+class Autosave:
     """Writes the feedback file at the start and soon after answers, at the latest every few seconds."""
 
     def __init__(self, labeller: Labeller) -> None:

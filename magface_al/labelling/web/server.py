@@ -17,13 +17,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from magface_al.command.errors import UserError
 from magface_al.faces.formats import format_of
 from magface_al.labelling.labeller import Labeller
 from magface_al.labelling.web.api import Api, Site
-from magface_al.labelling.web.autosave import Exporter
-from magface_al.labelling.web.security import Guard
+from magface_al.labelling.web.autosave import Autosave
 
 LARGEST_BODY = 1 << 20  # bytes of a request
 LARGEST_IMAGE = 20 << 20
@@ -36,12 +35,12 @@ _STATIC = {
 }
 
 
-def build_app(labeller: Labeller, site: Site, guard: dict[str, Any]) -> Guard:
-    """The ASGI application; guard holds the arguments of Guard."""
-    exporter = Exporter(labeller)
+def build_app(labeller: Labeller, site: Site) -> Starlette:
+    """The application, for whoever gets past the Guard."""
+    autosave = Autosave(labeller)
 
     async def image(request: Request) -> Response:
-        path = labeller.image_path(request.path_params["image"])
+        path = labeller.catalogue.image_path(request.path_params["image"])
         if path is None:
             raise HTTPException(404, "no pair names this image")
         return await run_in_threadpool(_image_response, path)
@@ -50,15 +49,14 @@ def build_app(labeller: Labeller, site: Site, guard: dict[str, Any]) -> Guard:
     routes = [
         *(Route(path, _serving(_page(title, name), "text/html")) for path, (title, name) in _PAGES.items()),
         *(Route(f"/static/{name}", _serving(_text(name), kind)) for name, kind in _STATIC.items()),
-        *(Route(f"/api/{name}", _endpoint(name, call, exporter), methods=["POST"]) for name, call in calls.items()),
+        *(Route(f"/api/{name}", _endpoint(name, call, autosave), methods=["POST"]) for name, call in calls.items()),
         Route("/image/{image}", image),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _refusal}, lifespan=exporter.running)
-    return Guard(app, **guard)
+    return Starlette(routes=routes, exception_handlers={HTTPException: _refusal}, lifespan=autosave.running)
 
 
 def _endpoint(
-    name: str, call: Callable[[dict[str, Any]], dict[str, Any]], exporter: Exporter
+    name: str, call: Callable[[dict[str, Any]], dict[str, Any]], autosave: Autosave
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         body = await _json_body(request)
@@ -67,7 +65,7 @@ def _endpoint(
         except (KeyError, TypeError, ValueError) as error:
             raise HTTPException(400, f"{type(error).__name__}: {error}") from None
         if name == "events":
-            exporter.wake()
+            autosave.wake()
         return JSONResponse(result)
 
     return endpoint
@@ -123,25 +121,17 @@ def _image_response(path: Path) -> Response:
     return Response(data, media_type=kind.media_type)
 
 
-def open_socket(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises UserError where the port is taken or the address is not this machine's."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns Nagle's algorithm off; without, each answer would wait 40 ms for an ACK.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise UserError(f"{host}:{port}: {error.strerror}; choose another --port, or 0 for a free one") from None
-    return listener
-
-
-def serve(app: Guard, listener: socket.socket) -> None:
+def serve_app(app: ASGIApp, listener: socket.socket) -> None:
     """Serve until a signal ends it; raises KeyboardInterrupt then. No access log: addresses hold the secret."""
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, ws="none", http="h11",
-        loop="asyncio", timeout_graceful_shutdown=3,
-    )  # fmt: skip
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        http="h11",
+        loop="asyncio",
+        timeout_graceful_shutdown=3,
+    )
     uvicorn.Server(config).run(sockets=[listener])
