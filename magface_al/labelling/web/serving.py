@@ -47,10 +47,8 @@ def serve(labeller: Labeller, site: Site, secret: str, door: Door, run: Run) -> 
 
     Raises UserError where the port is taken or the address is not this machine's.
     """
-    from magface_al.labelling.web.server import (
-        build_app,
-        serve_app,
-    )  # needs the extra `label`, which exporting does not
+    # needs the extra `label`, which exporting does not
+    from magface_al.labelling.web.server import build_app, serve_app
 
     listener = open_socket(door.host, door.port)
     port = listener.getsockname()[1]
