@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import importlib.util
+import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from magface_al.command import cli
 from magface_al.embedding.store import read_features
 from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.preprocess import PRESETS
@@ -29,22 +38,83 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path not in slow)
 
 
+class Ended(NamedTuple):
+    """How a script ended, with the names that subprocess.CompletedProcess has."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@functools.cache
+def load_script(name):
+    """The script as a module, read once a session. Its own folder is where it looks for modules beside it."""
+    path = ROOT / name
+    spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def as_in_a_process(folder, name, flags):
+    """What a new process has of its own, for a while: command line, folder, environment, random numbers, threads, signals."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    threads = torch.get_num_threads()
+    with (
+        mock.patch.object(sys, "argv", [str(ROOT / name), *map(str, flags)]),
+        mock.patch.object(sys, "path", [str((ROOT / name).parent), *sys.path]),
+        mock.patch.dict(os.environ),
+        contextlib.chdir(folder),
+        torch.random.fork_rng(devices=[]),
+        warnings.catch_warnings(),
+    ):
+        torch.manual_seed(0)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def run_here(folder, name, *flags, code=0):
+    """Run a script in this process, in `folder`. A warning or an exception it does not expect fails the test."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with as_in_a_process(folder, name, flags), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        script = load_script(name)
+        with pytest.raises(SystemExit) as ended:
+            cli.run(script.build_parser(), script.main)
+    done = Ended(ended.value.code or 0, stdout.getvalue(), stderr.getvalue())
+    return checked(done, code)
+
+
+def run_apart(folder, name, *flags, code=0, timeout=600, **options):
+    """Run a script as a process of its own, in `folder`; options are those of subprocess.run."""
+    command = [sys.executable, str(ROOT / name), *map(str, flags)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=timeout, **options)
+    assert "Traceback" not in done.stderr, done.stderr
+    return checked(done, code)
+
+
+def checked(done, code):
+    """The result, if it has the exit code (None: any)."""
+    assert code is None or done.returncode == code, (
+        f"exit {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
+    )
+    return done
+
+
 @pytest.fixture
 def run_script(tmp_path):
-    """Run a script in tmp_path as a user would; returns the finished process."""
+    """Run a script in tmp_path, in this process; returns its exit code and what it printed."""
+    return functools.partial(run_here, tmp_path)
 
-    def run(name, *flags, code=0, timeout=600, **options):
-        command = [sys.executable, str(ROOT / name), *map(str, flags)]
-        done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=timeout, **options
-        )
-        assert code is None or done.returncode == code, (
-            f"exit {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
 
-    return run
+@pytest.fixture
+def run_process(tmp_path):
+    """Run a script in tmp_path as a user would, where the process itself is what is tested; returns the finished process."""
+    return functools.partial(run_apart, tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -64,11 +134,10 @@ def lfw(shared_data, tmp_path_factory):
     (folder / "lfw.list").write_text(
         "\n".join(sorted(str(path.relative_to(images)) for path in images.glob("*/*.jpg")))
     )
-    command = [
-        sys.executable, ROOT / "gen_features.py", "--inf_list", folder / "lfw.list", "--root", images, "--feat_list",
-        folder / "lfw.npy", "--resume", shared_data / "weights" / "mobilefacenet_y1_converted.pth",
-    ]  # fmt: skip
-    subprocess.run([*map(str, command)], check=True, capture_output=True)
+    weights = shared_data / "weights" / "mobilefacenet_y1_converted.pth"
+    run_here(
+        folder, "gen_features.py", "--inf_list", "lfw.list", "--root", images, "--feat_list", "lfw.npy", "--resume", weights
+    )  # fmt: skip
     return read_features(folder / "lfw.npy"), folder
 
 
@@ -98,10 +167,10 @@ def tiny_checkpoint(tmp_path_factory):
 @pytest.fixture(scope="session")
 def features(faces, tiny_checkpoint, tmp_path_factory):
     """A binary feature store of the drawn faces."""
-    store = tmp_path_factory.mktemp("store") / "features.npy"
-    command = [sys.executable, ROOT / "gen_features.py", "--inf_list", faces / "images.list", "--feat_list", store]
-    subprocess.run([*map(str, command), "--resume", str(tiny_checkpoint)], check=True, capture_output=True)
-    return store
+    folder = tmp_path_factory.mktemp("store")
+    flags = ["--inf_list", faces / "images.list", "--feat_list", "features.npy", "--resume", tiny_checkpoint]
+    run_here(folder, "gen_features.py", *flags)
+    return folder / "features.npy"
 
 
 @pytest.fixture

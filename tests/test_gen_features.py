@@ -105,12 +105,12 @@ def test_bad_lists_are_refused(run_script, tmp_path, tiny_checkpoint):
     assert "file" in run_script("gen_features.py", "--inf_list", "space.list", *flags, "file/f.npy", code=2).stderr
 
 
-def test_a_full_disk_leaves_the_old_store(run_script, tmp_path, faces, tiny_checkpoint):
+def test_a_full_disk_leaves_the_old_store(run_script, run_process, tmp_path, faces, tiny_checkpoint):
     flags = ["--inf_list", faces / "images.list", "--feat_list", "f.list", "--resume", tiny_checkpoint]
     run_script("gen_features.py", *flags)
     before = (tmp_path / "f.list").read_bytes()
-    done = run_script("gen_features.py", *flags, "--preprocessing", "arcface", code=1,
-                      preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)))  # fmt: skip
+    done = run_process("gen_features.py", *flags, "--preprocessing", "arcface", code=1,
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)))  # fmt: skip
     assert "File too large" in done.stderr
     assert (tmp_path / "f.list").read_bytes() == before
 

@@ -89,13 +89,13 @@ def test_pairs_and_feedback_must_be_two_files(questions, run_script):
     assert "pairs.json: is also the --pairs_file" in done.stderr
 
 
-def test_without_the_extra_the_message_says_what_to_install(questions, run_script):
+def test_without_the_extra_the_message_says_what_to_install(questions, run_process):
     (questions / "starlette.py").write_text("raise ImportError('no', name='starlette')")
     environment = {**os.environ, "PYTHONPATH": str(questions)}
     flags = ["label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "f.json"]
-    done = run_script(*flags, code=2, env=environment)
+    done = run_process(*flags, code=2, env=environment)
     assert "the web page needs the package starlette: python -m pip install starlette uvicorn" in done.stderr
-    run_script(*flags, "--export_only", env=environment)  # which needs no server
+    run_process(*flags, "--export_only", env=environment)  # which needs no server
 
 
 def test_import_from_label_studio_and_export_without_a_server(questions, run_script):
