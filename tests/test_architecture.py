@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.scripts import ROOT
+
 PACKAGE = ROOT / "magface_al"
 # "pairs", "labelling.web.server", ...; a subpackage's own file is "labelling"
 MODULES = {

@@ -21,8 +21,8 @@ from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.recordio import pack, write_records
 from magface_al.models.checkpoint import load_backbone
 from magface_al.models.iresnet import build_iresnet
+from tests.support.scripts import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 # make test is what runs this; make demo is tools/demo.py (below); benchmarks print tables (below, at a smaller size).
 # The labeller serves until Ctrl-C: test_label_pairs.py and test_label_browser.py run it.
 ELSEWHERE = ("make ", "conda ", "python benchmarks/", "python label_pairs.py --pairs_file")

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,8 +20,7 @@ from magface_al.embedding.store import read_features
 from magface_al.embedding.store_writer import FeatureWriter
 from magface_al.faces.preprocess import PRESETS, decode_image, to_input
 from magface_al.models.checkpoint import load_backbone
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.scripts import ROOT
 
 
 @pytest.mark.parametrize("name", ["f.list", "f.npy"])

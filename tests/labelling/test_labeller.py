@@ -12,7 +12,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from labeller_process import ROOT, Client, labeller
+
+from tests.support.labeller_process import Client, labeller
+from tests.support.scripts import ROOT
 
 
 def test_a_corrupt_database_is_kept_aside_and_the_export_taken_up(questions):
