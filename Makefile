@@ -32,12 +32,12 @@ test: $(VENV)/ready
 # Several processes meet and part in these; a fault in the order shows only in some runs.
 flaky: $(VENV)/ready
 	@for run in $$(seq $(N)); do \
-	  echo "run $$run of $(N)"; OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q tests/test_split_fc.py || exit 1; \
+	  echo "run $$run of $(N)"; OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q tests/training/test_split_fc.py || exit 1; \
 	done
 
 # The labeller in a real browser. Needs Debian's chromium, which is installed where it is missing and that is allowed.
 test-browser: $(VENV)/browser-ready $(CHROMIUM)
-	$(VENV)/bin/python -m pytest -q -n $(WORKERS) -m browser -rA tests/test_label_browser.py tests/test_label_pages.py
+	$(VENV)/bin/python -m pytest -q -n $(WORKERS) -m browser -rA tests/labelling/web
 
 $(VENV)/browser-ready: $(VENV)/ready
 	$(VENV)/bin/python -m pip install --quiet --editable '.[test,browser]'

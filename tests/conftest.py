@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,8 +17,7 @@ from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.preprocess import PRESETS
 from magface_al.models.backbones import build_backbone
 from magface_al.models.checkpoint import save_backbone
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.scripts import ROOT, run_apart, run_here
 
 
 def pytest_collection_modifyitems(items):
@@ -31,20 +28,14 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def run_script(tmp_path):
-    """Run a script in tmp_path as a user would; returns the finished process."""
+    """Run a script in tmp_path, in this process; returns its exit code and what it printed."""
+    return functools.partial(run_here, tmp_path)
 
-    def run(name, *flags, code=0, timeout=600, **options):
-        command = [sys.executable, str(ROOT / name), *map(str, flags)]
-        done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=timeout, **options
-        )
-        assert code is None or done.returncode == code, (
-            f"exit {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
 
-    return run
+@pytest.fixture
+def run_process(tmp_path):
+    """Run a script in tmp_path as a user would, where the process itself is what is tested; returns the finished process."""
+    return functools.partial(run_apart, tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -64,11 +55,10 @@ def lfw(shared_data, tmp_path_factory):
     (folder / "lfw.list").write_text(
         "\n".join(sorted(str(path.relative_to(images)) for path in images.glob("*/*.jpg")))
     )
-    command = [
-        sys.executable, ROOT / "gen_features.py", "--inf_list", folder / "lfw.list", "--root", images, "--feat_list",
-        folder / "lfw.npy", "--resume", shared_data / "weights" / "mobilefacenet_y1_converted.pth",
-    ]  # fmt: skip
-    subprocess.run([*map(str, command)], check=True, capture_output=True)
+    weights = shared_data / "weights" / "mobilefacenet_y1_converted.pth"
+    run_here(
+        folder, "gen_features.py", "--inf_list", "lfw.list", "--root", images, "--feat_list", "lfw.npy", "--resume", weights
+    )  # fmt: skip
     return read_features(folder / "lfw.npy"), folder
 
 
@@ -98,10 +88,10 @@ def tiny_checkpoint(tmp_path_factory):
 @pytest.fixture(scope="session")
 def features(faces, tiny_checkpoint, tmp_path_factory):
     """A binary feature store of the drawn faces."""
-    store = tmp_path_factory.mktemp("store") / "features.npy"
-    command = [sys.executable, ROOT / "gen_features.py", "--inf_list", faces / "images.list", "--feat_list", store]
-    subprocess.run([*map(str, command), "--resume", str(tiny_checkpoint)], check=True, capture_output=True)
-    return store
+    folder = tmp_path_factory.mktemp("store")
+    flags = ["--inf_list", faces / "images.list", "--feat_list", "features.npy", "--resume", tiny_checkpoint]
+    run_here(folder, "gen_features.py", *flags)
+    return folder / "features.npy"
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.scripts import ROOT
+
 PACKAGE = ROOT / "magface_al"
 # A folder imports from its own floor and from those before it; on one floor one way only. docs/architecture.md draws them.
 FLOORS = [

@@ -13,8 +13,7 @@ import pytest
 from magface_al.embedding.store import read_features
 from magface_al.metrics.cosine import unit
 from magface_al.pairs.pair_file import read_pairs
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.scripts import ROOT
 
 
 @pytest.fixture

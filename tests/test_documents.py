@@ -21,8 +21,8 @@ from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.recordio import pack, write_records
 from magface_al.models.backbones import build_backbone
 from magface_al.models.checkpoint import load_backbone
+from tests.support.scripts import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 # make test is what runs this; make demo is tools/demo.py (below); benchmarks print tables (below, at a smaller size).
 # The labeller serves until Ctrl-C: test_label_pairs.py and test_label_browser.py run it.
 ELSEWHERE = ("make ", "conda ", "python benchmarks/", "python label_pairs.py --pairs_file")
@@ -161,8 +161,8 @@ def test_every_flag_is_explained_in_the_readme(script):
 
 
 @pytest.mark.slow
-def test_the_demo_improves_on_people_it_never_trained_on(run_script, tmp_path):
-    run_script("tools/demo.py", "--output_dir", "demo", timeout=1800)
+def test_the_demo_improves_on_people_it_never_trained_on(run_process, tmp_path):
+    run_process("tools/demo.py", "--output_dir", "demo", timeout=1800)
     target = json.loads((tmp_path / "demo" / "evaluation" / "evaluation.json").read_text())["target"]
     assert target["change_intervals_95"]["eer"][1] < 0
     assert 0.85 <= target["before"]["auc"] <= 0.98
@@ -182,8 +182,8 @@ def test_the_demo_improves_on_people_it_never_trained_on(run_script, tmp_path):
         ("bench_train.py", ["--batch_size", 4, "--rounds", 1, "--classes", 2000], ["one step, 4 faces"]),
     ],
 )  # fmt: skip
-def test_benchmarks_print_their_tables(run_script, benchmark, flags, rows):
-    done = run_script(f"benchmarks/{benchmark}", *flags, "--force_cpu")
+def test_benchmarks_print_their_tables(run_process, benchmark, flags, rows):
+    done = run_process(f"benchmarks/{benchmark}", *flags, "--force_cpu")
     for row in rows:
         assert re.search(rf"{row}.* s .*\d+\.\d\dx", done.stdout), done.stdout
     assert "DIFFERENT" not in done.stdout
@@ -192,8 +192,8 @@ def test_benchmarks_print_their_tables(run_script, benchmark, flags, rows):
 
 
 @pytest.mark.slow
-def test_the_benchmark_of_ijb_s_size_runs_and_says_what_it_took(run_script):
-    done = run_script("benchmarks/bench_templates.py", "--scale", "0.002")
+def test_the_benchmark_of_ijb_s_size_runs_and_says_what_it_took(run_process):
+    done = run_process("benchmarks/bench_templates.py", "--scale", "0.002")
     assert re.search(
         r"evaluate_templates.py: \d+\.\d s, \d+\.\d s of processor time\nat most \d\.\d\d GiB resident", done.stdout
     )
@@ -201,8 +201,8 @@ def test_the_benchmark_of_ijb_s_size_runs_and_says_what_it_took(run_script):
     assert any("bench_templates.py" in line for line in commands("CONTENT.md"))
 
 
-def test_the_benchmark_of_choosing_says_what_it_took(run_script):
-    done = run_script("benchmarks/bench_choosing.py", "--images", 1000, "--budget", 20, "--force_cpu")
+def test_the_benchmark_of_choosing_says_what_it_took(run_process):
+    done = run_process("benchmarks/bench_choosing.py", "--images", 1000, "--budget", 20, "--force_cpu")
     assert "wrote 20 pairs to ask about" in done.stdout
     assert re.search(r"choose_pairs.py: \d+\.\d s\nat most \d\.\d\d GiB resident", done.stdout)
     assert any("bench_choosing.py" in line for line in commands("CONTENT.md"))

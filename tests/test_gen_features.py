@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,8 +20,7 @@ from magface_al.embedding.store import read_features
 from magface_al.embedding.store_writer import FeatureWriter
 from magface_al.faces.preprocess import PRESETS, decode_image, to_input
 from magface_al.models.checkpoint import load_backbone
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.scripts import ROOT
 
 
 @pytest.mark.parametrize("name", ["f.list", "f.npy"])
@@ -105,12 +103,12 @@ def test_bad_lists_are_refused(run_script, tmp_path, tiny_checkpoint):
     assert "file" in run_script("gen_features.py", "--inf_list", "space.list", *flags, "file/f.npy", code=2).stderr
 
 
-def test_a_full_disk_leaves_the_old_store(run_script, tmp_path, faces, tiny_checkpoint):
+def test_a_full_disk_leaves_the_old_store(run_script, run_process, tmp_path, faces, tiny_checkpoint):
     flags = ["--inf_list", faces / "images.list", "--feat_list", "f.list", "--resume", tiny_checkpoint]
     run_script("gen_features.py", *flags)
     before = (tmp_path / "f.list").read_bytes()
-    done = run_script("gen_features.py", *flags, "--preprocessing", "arcface", code=1,
-                      preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)))  # fmt: skip
+    done = run_process("gen_features.py", *flags, "--preprocessing", "arcface", code=1,
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)))  # fmt: skip
     assert "File too large" in done.stderr
     assert (tmp_path / "f.list").read_bytes() == before
 

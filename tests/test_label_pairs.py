@@ -9,9 +9,9 @@ import time
 from collections import Counter, defaultdict
 
 import pytest
-from labeller_process import Client, ids_by_images, labeller, wait_until, write_chain
 
 from magface_al.pairs.pair_file import read_pairs
+from tests.support.labeller_process import Client, ids_by_images, labeller, wait_until, write_chain
 
 
 def test_an_answer_is_exported_with_everything_else_kept(questions):

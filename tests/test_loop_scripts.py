@@ -154,10 +154,10 @@ def test_labels_of_one_kind_leave_figures_undefined(run_script, tmp_path, featur
     assert "undefined" in done.stdout
 
 
-def test_a_full_disk_leaves_the_old_pairs(run_script, tmp_path, features, pairs):
+def test_a_full_disk_leaves_the_old_pairs(run_process, tmp_path, features, pairs):
     before = pairs.read_bytes()
-    done = run_script("build_hard_pairs.py", "--features_list", features, "--output_file", pairs, "--seed", 1, code=1,
-                      preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)))  # fmt: skip
+    done = run_process("build_hard_pairs.py", "--features_list", features, "--output_file", pairs, "--seed", 1, code=1,
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)))  # fmt: skip
     assert "File too large" in done.stderr
     assert pairs.read_bytes() == before
 

@@ -13,13 +13,13 @@ import time
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT
 
 from magface_al.command.errors import UserError
 from magface_al.conversion.record_writer import RecordWriter
 from magface_al.faces.recordio import RecordFile, image_records, images_by_label, pack, write_records
 from magface_al.faces.train_list import folder_labels
 from magface_al.pairs.verification_sets import read_verification_set
+from tests.support.scripts import ROOT
 
 SCRIPT = "prepare_data.py"
 PNG, JPEG = b"\x89PNG", b"\xff\xd8\xff"

@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -23,8 +22,8 @@ from magface_al.faces.recordio import pack, write_records
 from magface_al.faces.training_set import open_training_set
 from magface_al.models.checkpoint import load_backbone
 from magface_al.models.weight_files import read_checkpoint
+from tests.support.scripts import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 CUT = """
 import os, runpy, sys
 sys.argv = ["train.py", *sys.argv[1:]]

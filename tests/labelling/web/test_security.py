@@ -7,10 +7,10 @@ import socket
 import stat
 
 import pytest
-from labeller_process import Client, labeller
 
 from magface_al.labelling.events import image_id
 from magface_al.labelling.web.security import host_is_allowed
+from tests.support.labeller_process import Client, labeller
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
 

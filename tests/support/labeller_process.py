@@ -11,12 +11,10 @@ import sys
 import time
 import uuid
 from contextlib import contextmanager
-from pathlib import Path
 
 from magface_al.labelling.events import pair_id
 from magface_al.pairs.pair_file import read_pairs
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.scripts import ROOT
 
 
 class LabellerProcess:

@@ -8,24 +8,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from browser import (  # noqa: F401 (fixtures)
-    KEY,
-    LAN_NAME,
-    all_saved,
-    answer_all,
-    chromium,
-    open_page,
-    people,
-    picture,
-    shown,
-    start,
-    unlabelled,
-    until,
-)
-from labeller_process import ROOT, Client, labeller
 
 from magface_al.labelling.events import image_id, pair_id
 from magface_al.pairs.pair_file import read_pairs
+from tests.support.browser import KEY, LAN_NAME, all_saved, answer_all, picture, shown, start, unlabelled, until
+from tests.support.labeller_process import Client, labeller
+from tests.support.scripts import ROOT
 
 pytestmark = pytest.mark.browser
 

@@ -6,18 +6,9 @@ import json
 import shutil
 
 import pytest
-from browser import (  # noqa: F401 (fixtures)
-    all_saved,
-    chromium,
-    open_page,
-    people,
-    picture,
-    shown,
-    start,
-    unlabelled,
-    until,
-)
-from labeller_process import Client, labeller, wait_until
+
+from tests.support.browser import all_saved, picture, start, unlabelled, until
+from tests.support.labeller_process import Client, labeller, wait_until
 
 pytestmark = pytest.mark.browser
 

@@ -20,8 +20,7 @@ from magface_al.faces.preprocess import decode_image
 from magface_al.metrics.cosine import unit
 from magface_al.models.checkpoint import load_backbone
 from magface_al.pairs.pair_file import read_pairs
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.scripts import ROOT
 
 
 @pytest.fixture

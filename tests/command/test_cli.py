@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.scripts import ROOT
+
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
 
 

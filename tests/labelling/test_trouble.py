@@ -12,7 +12,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from labeller_process import ROOT, Client, labeller
+
+from tests.support.labeller_process import Client, labeller
+from tests.support.scripts import ROOT
 
 
 def test_a_corrupt_database_is_kept_aside_and_the_export_taken_up(questions):
@@ -90,15 +92,15 @@ def test_pairs_and_feedback_must_be_two_files(questions, run_script):
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])
-def test_without_the_extra_the_message_says_what_to_install(questions, run_script, package):
+def test_without_the_extra_the_message_says_what_to_install(questions, run_process, package):
     (questions / f"{package}.py").write_text(f"raise ModuleNotFoundError('no', name='{package}')")
     environment = {**os.environ, "PYTHONPATH": str(questions)}
     flags = ["label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "f.json"]
-    done = run_script(*flags, code=2, env=environment)
+    done = run_process(*flags, code=2, env=environment)
     message = f"{package} is not installed and is needed for the web page: pip install {package}, or pip install -e '.[label]'"
     assert message in done.stderr
     assert not (questions / "f.sqlite").exists()
-    run_script(*flags, "--export_only", env=environment)  # which needs no server
+    run_process(*flags, "--export_only", env=environment)  # which needs no server
 
 
 def test_import_from_label_studio_and_export_without_a_server(questions, run_script):

@@ -1,0 +1,1 @@
+"""The tests, in the folders of what they test; tests/support holds what several of them share."""
