@@ -11,7 +11,6 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_backbones import reference_iresnet, seeded
 
 from magface_al.command.errors import UserError, WorkError
 from magface_al.embedding.embedder import Embedder, read_batch
@@ -20,6 +19,7 @@ from magface_al.faces.preprocess import PRESETS, Preprocessing, to_input
 from magface_al.models.checkpoint import load_backbone, save_backbone, set_bn_eps
 from magface_al.models.export import export, write_onnx
 from magface_al.models.iresnet import BLOCKS_PER_STAGE
+from tests.support.networks import reference_iresnet, seeded
 
 TINY = "iresnet_tiny"
 
