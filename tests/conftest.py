@@ -15,8 +15,11 @@ import torch
 from magface_al.embedding.store import read_features
 from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.preprocess import PRESETS
+from magface_al.faces.recordio import pack, write_records
 from magface_al.models.backbones import build_backbone
-from magface_al.models.checkpoint import save_backbone
+from magface_al.models.checkpoint import load_backbone, save_backbone, set_bn_eps
+from magface_al.models.export import write_onnx
+from tests.support.networks import seeded
 from tests.support.scripts import ROOT, run_apart, run_here
 
 
@@ -77,11 +80,51 @@ def faces(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def people(tmp_path_factory):
+    """Twenty drawn people with six images each, as folders, and the first ten of them as InsightFace's RecordIO."""
+    folder = tmp_path_factory.mktemp("people")
+    payloads, limits = {}, []
+    for person, image, face in draw_people(20, 6, seed=8):
+        path = folder / "folders" / f"id{person:02d}" / f"{image}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), face)
+        if person < 10:
+            key = 1 + person * 6 + image
+            payloads[key] = pack((float(person), 1.0), key, cv2.imencode(".jpg", face)[1].tobytes())
+    for person in range(10):
+        limits.append(pack((1.0 + person * 6, 7.0 + person * 6), 61 + person, b""))
+    payloads |= {61 + person: payload for person, payload in enumerate(limits)}
+    payloads[0] = pack((61.0, 71.0), 0, b"")
+    (folder / "records").mkdir()
+    write_records(folder / "records" / "train.rec", payloads)
+    (folder / "records" / "property").write_text("10,112,112\n60\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory):
     """A small iResNet with seeded random weights, in our layout (which is MagFace's)."""
     torch.manual_seed(3)
     path = tmp_path_factory.mktemp("weights") / "tiny.pth"
     save_backbone(path, build_backbone("iresnet_tiny").eval(), arch="iresnet_tiny", preprocessing=PRESETS["magface"])
+    return path
+
+
+@pytest.fixture(scope="session")
+def adaface(tmp_path_factory):
+    """Weights of another eps and convention than either layout's own."""
+    path = tmp_path_factory.mktemp("weights") / "ada.pth"
+    model = seeded("iresnet_tiny")
+    set_bn_eps(model, 3e-5)
+    save_backbone(path, model, arch="iresnet_tiny", preprocessing=PRESETS["adaface"], family="adaface")
+    return path
+
+
+@pytest.fixture(scope="session")
+def graph(adaface):
+    """The ONNX graph of the weights `adaface`."""
+    path = adaface.with_suffix(".onnx")
+    write_onnx(load_backbone(adaface), path)
     return path
 
 
@@ -92,6 +135,23 @@ def features(faces, tiny_checkpoint, tmp_path_factory):
     flags = ["--inf_list", faces / "images.list", "--feat_list", "features.npy", "--resume", tiny_checkpoint]
     run_here(folder, "gen_features.py", *flags)
     return folder / "features.npy"
+
+
+@pytest.fixture
+def pairs(run_script, tmp_path, features):
+    """pairs.json: the 60 hardest pairs of one drawn person and the 60 hardest of two."""
+    run_script(
+        "build_hard_pairs.py",
+        "--features_list",
+        features,
+        "--output_file",
+        "pairs.json",
+        "--pos_target",
+        60,
+        "--neg_target",
+        60,
+    )
+    return tmp_path / "pairs.json"
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,6 @@ import pytest
 from magface_al.embedding.store import read_features
 from magface_al.metrics.cosine import unit
 from magface_al.pairs.pair_file import read_pairs
-from tests.support.scripts import ROOT
 
 
 @pytest.fixture
@@ -133,54 +130,3 @@ def test_the_slice_is_never_trained_on(choose, run_script, tmp_path, tiny_checkp
     only = [pair.to_dict() for pair in read_pairs(tmp_path / "feedback.json").pairs if pair.is_holdout()]
     (tmp_path / "feedback.json").write_text(json.dumps(only))
     assert 'all 30 pairs are marked "holdout"' in run_script("finetune_on_feedback.py", *flags, code=2).stderr
-
-
-def test_an_oracle_errs_as_often_as_told(run_script, tmp_path):
-    pairs = [{"image1": f"p{k % 3}/{k}.png", "image2": "p0/x.png", "label": None, "holdout": True} for k in range(400)]
-    (tmp_path / "ask.json").write_text(json.dumps({"pairs": pairs, "seed": 1}))
-    answer(run_script, "ask.json", "right.json")
-    answer(run_script, "ask.json", "noisy.json", "--noise", 0.25)
-    right, noisy = read_pairs(tmp_path / "right.json"), read_pairs(tmp_path / "noisy.json")
-    assert [pair.label for pair in right.pairs] == [int(k % 3 == 0) for k in range(400)]
-    assert right.pairs[1].extra.keys() == {"holdout", "answer", "annotator", "labeled_at"}
-    assert right.extra == {"seed": 1}
-    assert 70 <= sum(a.label != b.label for a, b in zip(right.pairs, noisy.pairs, strict=True)) <= 130
-
-
-@pytest.mark.slow
-def test_the_benchmark_of_label_efficiency_prints_its_table(run_script, tmp_path):
-    done = run_script("benchmarks/bench_label_efficiency.py", "--seeds", 2, "--people", 12, "--held_out", 10, "--images", 3,
-                      "--rounds", 10, 20, "--strategies", "random", "hardest", "mix", "--output_dir", "out")  # fmt: skip
-    found = json.loads((tmp_path / "out" / "drawn.json").read_text())
-    assert {name: np.shape(rates) for name, rates in found["eer"].items()} == dict.fromkeys(
-        ["random", "hardest", "mix"], (2, 2)
-    )
-    change = np.mean(np.array(found["eer"]["hardest"]) - np.array(found["start"])[:, None], axis=0)
-    row = next(line for line in done.stdout.splitlines() if line.startswith("| hardest |"))
-    assert [float(cell.split()[0]) for cell in row.split("|")[2:4]] == pytest.approx(change, abs=0.006)
-    assert (tmp_path / "out" / "drawn.png").stat().st_size > 10_000
-
-
-def test_memory_holds_no_matrix_of_all_pairs(tmp_path):
-    """12,000 images, of which the matrix of all similarities would be 576 MB. What is held does not grow with them."""
-    code = f"""
-import resource, sys
-sys.path.insert(0, {str(ROOT)!r})
-import numpy as np, torch
-from magface_al.models.device import pick_device
-from magface_al.choosing.asked import Asked
-from magface_al.choosing.questions import Wishes, choose
-from magface_al.metrics.cosine import unit
-rng = np.random.default_rng(0)
-directions = unit(rng.normal(size=(12_000, 16)))
-asked = Asked(np.empty((0, 2), np.int64), np.empty(0, np.int64), np.empty(0, np.int64), [])
-magnitude = rng.uniform(5, 30, 12_000)
-names = [str(k) for k in range(12_000)]
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-pairs = choose(directions, magnitude, names, asked, Wishes(budget=100), None, pick_device("cpu"), rng)
-print(len(pairs), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    count, grown = map(int, done.stdout.split())
-    assert count == 100
-    assert grown < 450, f"{grown} MB"

@@ -6,10 +6,9 @@ import shutil
 from collections import Counter
 
 import cv2
-import numpy as np
 import pytest
 
-from magface_al.faces.drawn.people import draw_people, draw_person
+from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.recordio import pack, write_records
 from magface_al.pairs.pair_file import read_pairs
 
@@ -93,25 +92,3 @@ def test_refusals(run_script, tmp_path, faces):
     )
     (tmp_path / "test_feedback" / "images").mkdir(parents=True)
     assert "was not written by this script" in run_script("create_test_feedback.py", code=2).stderr
-
-
-def test_drawn_people_stay_themselves_and_do_not_depend_on_order():
-    alone = draw_person(3, 4, 1)
-    drawn = {(person, image): face for person, image, face in draw_people(6, 2, 3)}
-    assert np.array_equal(alone, drawn[4, 1])
-    assert alone.shape == (112, 112, 3)
-    assert alone.dtype == np.uint8
-    assert not np.array_equal(drawn[4, 0], drawn[4, 1])
-
-
-def test_domains_look_different():
-    def sharpness(domain):
-        return np.mean(
-            [cv2.Laplacian(cv2.medianBlur(face, 5), cv2.CV_64F).var() for _, _, face in draw_people(20, 1, 0, domain)]
-        )
-
-    def brightness(domain):
-        return np.mean([face.mean() for _, _, face in draw_people(20, 1, 0, domain)])
-
-    assert sharpness("cctv") < 0.5 * sharpness("clean")
-    assert brightness("night") < brightness("cctv") < brightness("clean")

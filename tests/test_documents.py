@@ -21,18 +21,12 @@ from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.recordio import pack, write_records
 from magface_al.models.backbones import build_backbone
 from magface_al.models.checkpoint import load_backbone
+from tests.support.documents import commands
 from tests.support.scripts import ROOT
 
-# make test is what runs this; make demo is tools/demo.py (below); benchmarks print tables (below, at a smaller size).
-# The labeller serves until Ctrl-C: test_label_pairs.py and test_label_browser.py run it.
+# make test is what runs this; make demo is tools/demo.py (tests/tools); benchmarks print tables (tests/benchmarks, at a smaller size).
+# The labeller serves until Ctrl-C: test_label_pairs.py and labelling/web/test_browser.py run it.
 ELSEWHERE = ("make ", "conda ", "python benchmarks/", "python label_pairs.py --pairs_file")
-
-
-def commands(document):
-    """The shell commands in a document's code blocks, continued lines joined."""
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [" ".join(line.split()) for line in lines if line.strip() and not line.startswith("#")]
 
 
 @pytest.fixture
@@ -158,51 +152,3 @@ def test_every_flag_is_explained_in_the_readme(script):
         pages.append(subprocess.run([sys.executable, ROOT / script, command, "--help"], capture_output=True, text=True, check=True).stdout)  # fmt: skip
     flags = set(re.findall(r"^ +(?:-h, )?(--\w+)", "\n".join(pages), re.MULTILINE)) - {"--help"}
     assert not {flag for flag in flags if f"`{flag}`" not in readme}
-
-
-@pytest.mark.slow
-def test_the_demo_improves_on_people_it_never_trained_on(run_process, tmp_path):
-    run_process("tools/demo.py", "--output_dir", "demo", timeout=1800)
-    target = json.loads((tmp_path / "demo" / "evaluation" / "evaluation.json").read_text())["target"]
-    assert target["change_intervals_95"]["eer"][1] < 0
-    assert 0.85 <= target["before"]["auc"] <= 0.98
-    errors = json.loads((tmp_path / "demo" / "errors_after" / "error_summary.json").read_text())
-    page = (tmp_path / "demo" / "errors_after" / "index.html").read_text()
-    for kind in ("false positive", "false negative"):
-        assert page.count(f'<li data-kind="{kind}"') == min(15, errors[f"{kind}s".replace(" ", "_")])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("benchmark", "flags", "rows"),
-    [
-        ("bench_features.py", ["--rows", 300, "--images", 2, "--arch", "iresnet18"], ["write, binary", "write, text", "read, text", "embed 2 faces"]),
-        ("bench_mining.py", ["--images", 1000], ["hardest impostors", "random impostors"]),
-        ("bench_finetune.py", ["--batch_size", 2, "--rounds", 1], ["one step"]),
-        ("bench_train.py", ["--batch_size", 4, "--rounds", 1, "--classes", 2000], ["one step, 4 faces"]),
-    ],
-)  # fmt: skip
-def test_benchmarks_print_their_tables(run_process, benchmark, flags, rows):
-    done = run_process(f"benchmarks/{benchmark}", *flags, "--force_cpu")
-    for row in rows:
-        assert re.search(rf"{row}.* s .*\d+\.\d\dx", done.stdout), done.stdout
-    assert "DIFFERENT" not in done.stdout
-    shown = commands("CONTENT.md")
-    assert any(benchmark in line for line in shown), f"CONTENT.md does not say how to run {benchmark}"
-
-
-@pytest.mark.slow
-def test_the_benchmark_of_ijb_s_size_runs_and_says_what_it_took(run_process):
-    done = run_process("benchmarks/bench_templates.py", "--scale", "0.002")
-    assert re.search(
-        r"evaluate_templates.py: \d+\.\d s, \d+\.\d s of processor time\nat most \d\.\d\d GiB resident", done.stdout
-    )
-    assert "| features.npy | all " in done.stdout
-    assert any("bench_templates.py" in line for line in commands("CONTENT.md"))
-
-
-def test_the_benchmark_of_choosing_says_what_it_took(run_process):
-    done = run_process("benchmarks/bench_choosing.py", "--images", 1000, "--budget", 20, "--force_cpu")
-    assert "wrote 20 pairs to ask about" in done.stdout
-    assert re.search(r"choose_pairs.py: \d+\.\d s\nat most \d\.\d\d GiB resident", done.stdout)
-    assert any("bench_choosing.py" in line for line in commands("CONTENT.md"))

@@ -1,4 +1,4 @@
-"""Ten-fold accuracy against loops written out, figures against scikit-learn, and the script on a .bin of drawn people."""
+"""evaluate_recognition.py on a .bin of drawn people."""
 
 from __future__ import annotations
 
@@ -9,122 +9,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score, roc_curve
-from sklearn.model_selection import KFold
+from sklearn.metrics import roc_auc_score
 
-from magface_al.embedding.embedder import Embedder
-from magface_al.evaluation.results import distinct_names
 from magface_al.faces.preprocess import PRESETS
 from magface_al.metrics.cosine import cosines
-from magface_al.metrics.kfold import PROTOCOLS, cross_validate, fold_numbers
-from magface_al.metrics.roc import FAR_TARGETS, Figures, Ranking, nearest_operating_point, operating_point
 from magface_al.models.backbones import build_backbone
 from magface_al.models.checkpoint import load_backbone, save_backbone
 from magface_al.pairs.pair_file import read_pairs
-
-
-@pytest.fixture(params=["continuous", "tied"])
-def pairs(request):
-    """(side1, side2, same) of 203 pairs, which ten does not divide; tied: few directions, so few different cosines."""
-    rng = np.random.default_rng(4)
-    same = rng.random(203) < 0.5
-    side1 = rng.normal(size=(203, 6)) * 20 + 3
-    side2 = np.where(same[:, None], side1, 0) + rng.normal(size=(203, 6)) * 15 + 3
-    if request.param == "tied":
-        side1, side2 = np.sign(side1), np.sign(side2)
-    return side1, side2, same
-
-
-def upstream(name, side1, side2, same):
-    """Each upstream's ten folds as its description says, in plain loops."""
-    accuracy = []
-    for train, test in KFold(10, shuffle=False).split(np.arange(len(same))):
-        mean = np.mean(np.concatenate([side1[train], side2[train]]), axis=0) if name == "magface" else 0
-        score = np.array(
-            [
-                np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b)
-                for a, b in zip(side1 - mean, side2 - mean, strict=True)
-            ]
-        )
-        if name == "facexzoo":
-            score = score.astype(np.float32)
-            step = (score[train].max() - score[train].min()) / 1000
-            grid = [score[train].min() + step * k for k in range(1, 1001)]
-            gain = [(score[train][same[train]] > t).mean() - (score[train][~same[train]] > t).mean() for t in grid]
-            best = grid[int(np.argmax(gain))]
-            accuracy.append(
-                np.mean([s > best if y else s < best for s, y in zip(score[test], same[test], strict=True)])
-            )
-            continue
-        distance = np.arccos(np.clip(score, -1, 1)) / np.pi if name == "magface" else 2 - 2 * score
-        grid = np.arange(0, 4, 0.01)
-        best = grid[int(np.argmax([((distance[train] < t) == same[train]).mean() for t in grid]))]
-        accuracy.append(((distance[test] < best) == same[test]).mean())
-    return accuracy
-
-
-@pytest.mark.parametrize("name", ["magface", "insightface", "facexzoo"])
-def test_upstream_protocols_agree_with_loops(pairs, name):
-    side1, side2, same = pairs
-    if (
-        name == "insightface"
-    ):  # 2 - 2 cos and the sum of squares differ in the last bit, which decides a tie with the grid
-        side1, side2 = side1 + 1e-3, side2 - 1e-3
-    protocol = PROTOCOLS[name]
-    judged = cross_validate(side1, side2, same, fold_numbers(203), protocol, protocol.subtract_mean)
-    assert judged.accuracy == pytest.approx(upstream(name, side1, side2, same))
-    assert judged.right.mean() == pytest.approx(np.average(judged.accuracy, weights=[21] * 3 + [20] * 7))
-
-
-@pytest.mark.parametrize("subtract_mean", [False, True])
-def test_the_cosine_protocol_takes_the_best_of_all_thresholds(pairs, subtract_mean):
-    side1, side2, same = pairs
-    judged = cross_validate(side1, side2, same, fold_numbers(203), PROTOCOLS["cosine"], subtract_mean)
-    for fold, (train, test) in enumerate(KFold(10, shuffle=False).split(np.arange(203))):
-        mean = np.mean(np.concatenate([side1[train], side2[train]]), axis=0) if subtract_mean else 0
-        cosine = cosines(side1 - mean, side2 - mean)
-        every = [((cosine[train] > t) == same[train]).mean() for t in [-2, *np.unique(cosine[train])]]
-        threshold = judged.threshold[fold]
-        assert ((cosine[train] > threshold) == same[train]).mean() == pytest.approx(max(every))
-        assert ((cosine[test] > threshold) == same[test]).mean() == pytest.approx(judged.accuracy[fold])
-
-
-def test_folds_are_those_of_scikit_learn():
-    for count in (10, 17, 203, 6000):
-        expected = np.empty(count, int)
-        for fold, (_, test) in enumerate(KFold(10, shuffle=False).split(np.arange(count))):
-            expected[test] = fold
-        assert np.array_equal(fold_numbers(count), expected)
-
-
-@pytest.mark.parametrize("digits", [9, 2, 1], ids=["continuous", "tied", "much tied"])
-def test_curve_figures_agree_with_scikit_learn(digits):
-    rng = np.random.default_rng(6)
-    same = rng.random(20000) < 0.3
-    similarity = np.round(np.clip(rng.normal(np.where(same, 0.45, 0.05), 0.15), -1, 1), digits).astype(np.float32)
-    figures = Figures(similarity, same, 0.3).of_curve()
-    fmr, tar, _ = roc_curve(same, similarity, drop_intermediate=False)
-    assert figures["auc"] == pytest.approx(roc_auc_score(same, similarity))
-    after = int(np.argmax(fmr >= 1 - tar))
-    assert min(fmr[after - 1], 1 - tar[after]) - 1e-9 <= figures["eer"] <= max(fmr[after], 1 - tar[after - 1]) + 1e-9
-    flipped = [values[::-1] for values in roc_curve(same, similarity)[:2]]
-    for far in FAR_TARGETS:
-        if far * np.count_nonzero(~same) >= 1:
-            assert figures[f"tar_at_far_{far:g}"] == pytest.approx(tar[fmr <= far].max())
-            assert operating_point(*Ranking(similarity, same).roc(), far, 10**9)[1] == pytest.approx(
-                fmr[fmr <= far].max()
-            )
-        else:
-            assert figures[f"tar_at_far_{far:g}"] is None
-        nearest = int(np.argmin(np.abs(flipped[0] - far)))
-        assert nearest_operating_point(*Ranking(similarity, same).roc(), far) == pytest.approx(
-            (flipped[1][nearest], flipped[0][nearest])
-        )
-
-
-def test_models_are_called_by_the_end_of_their_path_that_tells_them_apart():
-    assert distinct_names(["a/x/best.pth", "a/y/best.pth", "z.pth"]) == ["x/best.pth", "y/best.pth", "z.pth"]
-    assert distinct_names(["a/x/best.pth"]) == ["best.pth"]
 
 
 @pytest.fixture
@@ -206,18 +97,6 @@ def test_flip_and_mean_change_the_figure_and_are_named(run_script, tmp_path, dra
     assert flip["auc"] != plain["auc"]
     assert mean["threshold"] != plain["threshold"]
     assert mean["auc"] == plain["auc"]  # of the plain cosine
-
-
-def test_the_flip_test_adds_or_joins_the_mirrored_embedding(tiny_checkpoint):
-    backbone = load_backbone(tiny_checkpoint)
-    faces = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
-    embed = {
-        flip: Embedder(backbone.model, backbone.preprocessing, torch.device("cpu"), flip)
-        for flip in ("none", "sum", "concat")
-    }
-    own, mirrored = embed["none"](faces), embed["none"](faces[:, :, ::-1].copy())
-    assert embed["sum"](faces) == pytest.approx(own + mirrored, abs=1e-5)
-    assert embed["concat"](faces) == pytest.approx(np.concatenate([own, mirrored], axis=1), abs=1e-5)
 
 
 def test_a_feature_store_stands_in_for_the_network_if_it_was_made_the_same_way(

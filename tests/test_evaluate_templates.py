@@ -1,4 +1,4 @@
-"""Pooling, 1:1 and 1:N against plain float64 loops, and the script on small sets in IJB's and TinyFace's layouts."""
+"""evaluate_templates.py on small sets in IJB's and TinyFace's layouts."""
 
 from __future__ import annotations
 
@@ -10,115 +10,15 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from magface_al.command.errors import UserError
-from magface_al.evaluation import templates
-from magface_al.evaluation.ijb_meta import match_rows, tinyface_roles
-from magface_al.evaluation.templates import POOLINGS, pool_templates, score_template_pairs
-from magface_al.metrics.cosine import magnitudes, unit
-from magface_al.metrics.identification import search
-
-FACES, TEMPLATES, D = 400, 60, 8
+from magface_al.evaluation.ijb_meta import tinyface_roles
+from magface_al.evaluation.templates import POOLINGS
+from magface_al.metrics.cosine import magnitudes
+from tests.support.templates import FACES, TEMPLATES, D, draw_templates, pooled_by_hand
 
 
 @pytest.fixture
 def people():
-    """Faces of 60 templates of 20 people in shuffled order: embeddings, template, media, detection score, subject of a template."""
-    rng = np.random.default_rng(3)
-    subject = np.arange(TEMPLATES) % 20
-    template = rng.permutation(np.concatenate([np.arange(TEMPLATES), rng.integers(TEMPLATES, size=FACES - TEMPLATES)]))
-    media = rng.integers(3, size=FACES)  # the same numbers in many templates, as photos and videos of IJB have
-    centres = rng.normal(size=(20, D))
-    embeddings = (
-        centres[subject[template]] * 2 + rng.normal(size=(FACES, D)) * rng.uniform(0.5, 3, (FACES, 1))
-    ).astype(np.float32)
-    return embeddings, template, media, rng.uniform(0.1, 1, FACES).astype(np.float32), subject
-
-
-def pooled_by_hand(embeddings, template, media, detection, pooling):
-    rows = []
-    for t in np.unique(template):
-        total = np.zeros(D)
-        for m in np.unique(media[template == t]):
-            faces = [
-                face
-                / np.linalg.norm(face)
-                * np.linalg.norm(face) ** pooling.magnitude_power
-                * (score if pooling.detection else 1)
-                for face, score in zip(embeddings.astype(float), detection, strict=True)
-            ]
-            mean = np.mean([faces[k] for k in range(FACES) if template[k] == t and media[k] == m], axis=0)
-            total += mean / np.linalg.norm(mean) if pooling.unit_media else mean
-        rows.append(total / np.linalg.norm(total))
-    return np.array(rows)
-
-
-@pytest.mark.parametrize("name", POOLINGS)
-@pytest.mark.parametrize("rows_at_once", [1, 37, 16384], ids=["a template a block", "small blocks", "one block"])
-def test_pooling_agrees_with_a_loop_whatever_the_block_size(people, name, rows_at_once, monkeypatch):
-    monkeypatch.setattr(templates, "ROWS", rows_at_once)
-    embeddings, template, media, detection, _ = people
-    place = np.random.default_rng(0).permutation(FACES)  # the store has the faces in another order
-    stored = np.empty_like(embeddings)
-    stored[place] = embeddings
-    done = []
-    pooled = pool_templates(stored, place, template + 7, media, detection, POOLINGS[name], done.append)
-    assert np.array_equal(pooled.ids, np.arange(TEMPLATES) + 7)
-    assert pooled.directions == pytest.approx(
-        pooled_by_hand(embeddings, template, media, detection, POOLINGS[name]), abs=1e-5
-    )
-    assert sum(done) == FACES
-
-
-def test_poolings_weigh_as_they_say():
-    two = np.array([[4, 0], [0, 1]], np.float32)  # a face of magnitude 4 to the east, one of 1 to the north
-    detection = np.array([0.5, 1.0], np.float32)
-
-    def east_over_north(name, media):
-        x, y = pool_templates(
-            two, np.arange(2), np.zeros(2, int), np.array(media), detection, POOLINGS[name]
-        ).directions[0]
-        return x / y
-
-    found = {name: east_over_north(name, [0, 1]) for name in POOLINGS}
-    expected = {"magnitude": 4, "uniform": 1, "detection": 0.5, "insightface": 2, "magface": 1, "adaface": 16}
-    assert found == pytest.approx(expected)
-    assert east_over_north("magface", [0, 0]) == pytest.approx(4)  # in one media the magnitudes count
-
-
-def test_pairs_are_scored_in_blocks(people, monkeypatch):
-    monkeypatch.setattr(templates, "PAIRS", 7)
-    directions = unit(people[0])
-    rows = np.random.default_rng(1).integers(FACES, size=(2, 100))
-    expected = [float(directions[a].astype(float) @ directions[b]) for a, b in rows.T]
-    assert score_template_pairs(directions, *rows) == pytest.approx(expected, abs=1e-6)
-
-
-def test_ranks_agree_with_sorting(people):
-    embeddings, template, _, _, subject = people
-    faces, person = unit(embeddings), subject[template]
-    known = person[200:] < 15  # the gallery lacks five of the twenty people
-    found = search(faces[:200], person[:200], faces[200:][known], person[200:][known])
-    for probe in range(200):
-        order = np.argsort(-(faces[200:][known] @ faces[probe]))
-        hits = np.flatnonzero(person[200:][known][order] == person[probe])
-        assert found.rank[probe] == (hits[0] + 1 if len(hits) else 0)
-    cmc = found.cmc(20)
-    assert cmc[4] == pytest.approx(np.mean(found.rank[found.rank > 0] <= 5))
-    assert (np.diff(cmc) >= 0).all()
-    strangers = np.sort(found.best[found.rank == 0])
-    threshold = next(t for t in strangers if np.mean(strangers > t) <= 0.1)
-    expected = np.mean(
-        [rank == 1 and mate > threshold for rank, mate in zip(found.rank, found.mate, strict=True) if rank]
-    )
-    assert found.tpir(0.1) == pytest.approx(expected)
-    assert found.tpir(0.001) is None  # some fifty strangers cannot show it
-
-
-def test_a_network_that_sees_everybody_alike_identifies_nobody():
-    same = np.tile(np.array([1, 0], np.float32), (6, 1))
-    found = search(same, np.arange(6), same, np.arange(6))
-    assert found.rank.tolist() == [6] * 6
-    assert found.cmc(3).tolist() == [0, 0, 0]
-    assert search(same, np.arange(6), same, np.arange(6) + 10).cmc(3) is None
+    return draw_templates()
 
 
 @pytest.fixture
@@ -231,12 +131,6 @@ def test_broken_meta_files_are_refused_in_words(run_script, tmp_path, ijb, name,
     (tmp_path / "meta" / f"ijbc_{name}").write_text(content)
     flags = ["--features_list", "ijbc.npy", "--meta", "meta/ijbc", "--pooling", "detection"]
     assert message in run_script("evaluate_templates.py", *flags, code=2).stderr
-
-
-def test_images_are_found_by_their_file_names():
-    assert match_rows(["2.jpg", "loose/1.jpg", "9.jpg"], ["x/1.jpg", "y\\2.jpg"]).tolist() == [1, 0, -1]
-    with pytest.raises(UserError, match="two images called 1.jpg"):
-        match_rows(["1.jpg"], ["a/1.jpg", "b/1.jpg"])
 
 
 def test_tinyface_by_hand(run_script, tmp_path, people):

@@ -248,3 +248,79 @@ def test_validation_ranks_the_answered_pairs_of_people_without_names(run_script,
     summary = json.loads((tmp_path / "magface_errors" / "error_summary.json").read_text())
     start = json.loads((tmp_path / "bare" / "history.json").read_text())["epochs"][0]
     assert start["val_auc"] == pytest.approx(summary["auc"], abs=1e-5)
+
+
+def finetune(run_script, checkpoint, pairs, *flags, **options):
+    return run_script("finetune_on_feedback.py", "--checkpoint", checkpoint, "--feedback_file", pairs, "--batch_size", 16, "--val_split", 0.3,
+                      "--force_cpu", *flags, **options)  # fmt: skip
+
+
+def test_finetuning_writes_every_epoch_and_leaves_batchnorm_alone(run_script, tmp_path, pairs, tiny_checkpoint):
+    finetune(run_script, tiny_checkpoint, pairs, "--epochs", 2, "--output_dir", "whole")
+    history = json.loads((tmp_path / "whole" / "history.json").read_text())
+    assert [entry["epoch"] for entry in history["epochs"]] == [0, 1, 2]
+    names = {path.name for path in (tmp_path / "whole").iterdir()}
+    assert names >= {
+        "magface_feedback_epoch1.pth",
+        "magface_feedback_epoch2.pth",
+        "magface_feedback_best.pth",
+        "history.png",
+        "relabel.json",
+        "manifest.json",
+    }
+    aucs = [entry["val_auc"] for entry in history["epochs"]]
+    assert aucs[history["best_epoch"]] == max(aucs)
+    start = load_backbone(tiny_checkpoint).model.state_dict()
+    tuned = load_backbone(tmp_path / "whole" / "magface_feedback_epoch2.pth").model.state_dict()
+    for key in start:
+        same = torch.equal(start[key], tuned[key])
+        assert same if "running" in key else True, key
+    assert not torch.equal(start["fc.weight"], tuned["fc.weight"])
+
+
+def test_nobody_is_trained_on_and_validated(run_script, tmp_path, pairs, tiny_checkpoint):
+    finetune(
+        run_script,
+        tiny_checkpoint,
+        pairs,
+        "--epochs",
+        1,
+        "--output_dir",
+        "out",
+        "--trainable",
+        "head",
+        "--test_split",
+        0.2,
+    )
+    people = []
+    for part in ("train", "val", "test"):
+        found = read_pairs(tmp_path / "out" / f"{part}_pairs.json").pairs
+        people.append({pair.extra[key] for pair in found for key in ("identity1", "identity2")})
+    assert not (people[0] & people[1] or people[0] & people[2] or people[1] & people[2])
+
+
+def test_the_documented_recipe_warns_that_different_pairs_teach_nothing(run_script, pairs, tiny_checkpoint):
+    done = finetune(
+        run_script, tiny_checkpoint, pairs, "--epochs", 1, "--loss", "contrastive", "--margin", 0.01, "--lr", 1e-12
+    )
+    assert "0 of" in done.stdout
+    assert "hardly any different pair has a gradient" in done.stderr
+
+
+def test_original_weights_are_best_when_nothing_improves(run_script, tmp_path, pairs, tiny_checkpoint):
+    done = finetune(run_script, tiny_checkpoint, pairs, "--epochs", 1, "--lr", 1e-12, "--output_dir", "out")
+    assert "the original weights are written as best" in done.stderr
+    best = load_backbone(tmp_path / "out" / "magface_feedback_best.pth")
+    assert best.weights_sha256 == load_backbone(tiny_checkpoint).weights_sha256
+
+
+def test_a_loss_that_is_not_finite_stops_with_words(run_script, pairs, tiny_checkpoint):
+    done = finetune(run_script, tiny_checkpoint, pairs, "--epochs", 2, "--lr", 1e30, "--clip", 1e30, code=1)
+    assert "the loss is" in done.stderr
+    assert "try a lower --lr" in done.stderr
+
+
+def test_labels_of_one_kind_are_refused(run_script, write_pairs_file, pairs, tiny_checkpoint):
+    same = [entry for entry in json.loads(pairs.read_text())["pairs"] if entry["label"] == 1]
+    done = finetune(run_script, tiny_checkpoint, write_pairs_file(same, "same.json"), "--epochs", 1, code=2)
+    assert "expected both same and different ones" in done.stderr

@@ -8,16 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-import tracemalloc
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from magface_al.embedding.embedder import Embedder, face_batches
 from magface_al.embedding.store import read_features
-from magface_al.embedding.store_writer import FeatureWriter
 from magface_al.faces.preprocess import PRESETS, decode_image, to_input
 from magface_al.models.checkpoint import load_backbone
 from tests.support.scripts import ROOT
@@ -111,48 +108,3 @@ def test_a_full_disk_leaves_the_old_store(run_script, run_process, tmp_path, fac
                        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)))  # fmt: skip
     assert "File too large" in done.stderr
     assert (tmp_path / "f.list").read_bytes() == before
-
-
-@pytest.mark.parametrize("name", ["f.list", "f.npy"])
-def test_memory_does_not_grow_with_the_list(tmp_path, name):
-    cv2.imwrite(str(tmp_path / "face.png"), np.zeros((112, 112, 3), np.uint8))
-    images = [(f"{k}.png", tmp_path / "face.png") for k in range(4000)]  # 150 MB once decoded
-    tracemalloc.start()
-    writer = FeatureWriter(tmp_path / name, {})
-    for batch in face_batches(iter(images), 32, workers=2):
-        writer.append(batch.names, batch.faces[:, :8, :8].reshape(len(batch.names), -1), batch.failures)
-    writer.finish({})
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 30e6
-    assert len(read_features(tmp_path / name).names) == 4000
-
-
-class SmallMemory(torch.nn.Module):
-    """A network on a device that holds at most three faces."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def forward(self, x):
-        self.seen.append(len(x))
-        if len(x) > 3:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return x.flatten(1)[:, :5]
-
-
-def test_out_of_memory_halves_the_batch_and_keeps_every_row():
-    faces = np.random.default_rng(0).integers(0, 255, (14, 112, 112, 3), dtype=np.uint8)
-    network = SmallMemory()
-    rows = Embedder(network, PRESETS["magface"], torch.device("cpu"))(faces)
-    assert np.array_equal(rows, to_input(torch.from_numpy(faces), PRESETS["magface"]).flatten(1)[:, :5].numpy())
-    assert network.seen == [14, 7, 3, 3, 3, 3, 2]
-
-
-def test_channel_order_and_range_are_the_presets():
-    face = np.zeros((1, 2, 2, 3), np.uint8)
-    face[..., 0] = 255  # pure blue, BGR
-    for name, first, last in [("magface", 1, 0), ("magface-rgb", 0, 1), ("arcface", -1, 1), ("adaface", 1, -1)]:
-        planes = to_input(torch.from_numpy(face), PRESETS[name])
-        assert (planes[0, 0].unique().item(), planes[0, 2].unique().item()) == (first, last)

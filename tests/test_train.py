@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import runpy
 import shutil
 import socket
 import subprocess
@@ -13,13 +12,8 @@ import sys
 import cv2
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 
-from magface_al.command.errors import UserError
-from magface_al.faces.drawn.people import draw_people
-from magface_al.faces.recordio import pack, write_records
-from magface_al.faces.training_set import open_training_set
 from magface_al.models.checkpoint import load_backbone
 from magface_al.models.weight_files import read_checkpoint
 from tests.support.scripts import ROOT
@@ -39,28 +33,6 @@ TrainingProgress.save_state = save_and_die
 runpy.run_path(r"{script}", run_name="__main__")
 """
 SMALL = ["--arch", "iresnet_tiny", "--batch_size", 24, "--lr", 0.02, "--force_cpu"]
-
-
-@pytest.fixture(scope="session")
-def people(tmp_path_factory):
-    """Twenty drawn people with six images each, as folders, and the first ten of them as InsightFace's RecordIO."""
-    folder = tmp_path_factory.mktemp("people")
-    payloads, limits = {}, []
-    for person, image, face in draw_people(20, 6, seed=8):
-        path = folder / "folders" / f"id{person:02d}" / f"{image}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), face)
-        if person < 10:
-            key = 1 + person * 6 + image
-            payloads[key] = pack((float(person), 1.0), key, cv2.imencode(".jpg", face)[1].tobytes())
-    for person in range(10):
-        limits.append(pack((1.0 + person * 6, 7.0 + person * 6), 61 + person, b""))
-    payloads |= {61 + person: payload for person, payload in enumerate(limits)}
-    payloads[0] = pack((61.0, 71.0), 0, b"")
-    (folder / "records").mkdir()
-    write_records(folder / "records" / "train.rec", payloads)
-    (folder / "records" / "property").write_text("10,112,112\n60\n")
-    return folder
 
 
 @pytest.fixture
@@ -254,26 +226,6 @@ def test_a_config_file_gives_flags_and_the_command_line_wins(run_script, tmp_pat
     assert (arguments["split_fc"], arguments["easy_margin"], arguments["force_cpu"]) == (False, False, True)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("epochs: 1\nwarmup_epoch: 3\n", "c.yaml: line 2: unknown key 'warmup_epoch', nearest is 'warmup_epochs'"),
-        ("bach_size: 3\n", "unknown key 'bach_size', nearest is 'batch_size'"),
-        ("epochs: many\n", "line 1: epochs: 'many' is no positive_int"),
-        ("epochs: -1\n", "epochs: -1 is not a positive whole number"),
-        ("head: sphereface\n", "head: 'sphereface', expected one of magface"),
-        ("epochs: [1, 2]\n", "epochs: [1, 2], expected one value"),
-        ("split_fc: 3\n", "split_fc: 3, expected yes or no"),
-        ("epochs: 1\nepochs: 2\n", "'epochs' is given twice"),
-        ("- epochs\n", "expected lines of `flag: value`"),
-        ("epochs: [\n", "c.yaml: not YAML"),
-    ],
-)
-def test_a_wrong_config_file_says_where_and_what(run_script, tmp_path, text, message):
-    (tmp_path / "c.yaml").write_text(text)
-    assert message in run_script("train.py", "--config", "c.yaml", "--data", "x", code=2).stderr
-
-
 def test_unreadable_images_in_a_record_file_are_skipped_counted_and_named(run_script, tmp_path, people):
     shutil.copytree(people / "records", tmp_path / "records")
     path = tmp_path / "records" / "train.rec"
@@ -288,50 +240,6 @@ def test_unreadable_images_in_a_record_file_are_skipped_counted_and_named(run_sc
     assert "not an image that OpenCV can decode; another image took its place" in done.stderr
     assert "1 of 60 images could not be read" in done.stderr
     assert len(json.loads((tmp_path / "trained" / "manifest.json").read_text())["unreadable_images"]) == 1
-
-
-def damaged(folder, people, how):
-    """A copy of the records with one thing wrong."""
-    shutil.copytree(people / "records", folder / "records")
-    path = folder / "records" / "train.rec"
-    if how == "truncated":
-        path.write_bytes(path.read_bytes()[:-9])
-    elif how == "index past the end":
-        with path.with_suffix(".idx").open("a") as index:
-            index.write("99\t99999999\n")
-    elif how == "property":
-        (folder / "records" / "property").write_text("5,112,112\n")
-    elif how == "property broken":
-        (folder / "records" / "property").write_text("many\n")
-
-
-@pytest.mark.parametrize(
-    ("how", "message"),
-    [
-        ("truncated", "train.rec: offset .* bytes, so the file is truncated; copy it again"),
-        ("index past the end", "train.idx: record 99 starts at offset 99999999, but train.rec has"),
-        ("property", "record 31 has label 5, but property announces 5 classes, numbered from 0"),
-        ("property broken", "property: line 1: 'many', expected `classes,height,width`"),
-    ],
-)
-def test_a_wrong_record_file_says_what_is_wrong(tmp_path, people, how, message):
-    damaged(tmp_path, people, how)
-    with pytest.raises(UserError, match=message), open_training_set([tmp_path / "records"]):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("text", "num_classes", "message"),
-    [
-        ("a.png 0 0 0\nb.png 0 7 0\n", 7, "line 2: id 7, expected a whole number below --num_classes 7"),
-        ("a.png 0 0 0\nb.png 0 ann x 5 6\n", None, "line 2: 6 columns, expected `path identity` or `path 0 id 0`"),
-        ("", None, "train.list: no images in it"),
-    ],
-)
-def test_a_wrong_list_says_where(tmp_path, text, num_classes, message):
-    (tmp_path / "train.list").write_text(text)
-    with pytest.raises(UserError, match=message), open_training_set([tmp_path / "train.list"], num_classes=num_classes):
-        pass
 
 
 @pytest.mark.parametrize(
@@ -372,16 +280,3 @@ def test_lambda_below_its_bound_and_an_unscaled_rate_are_noted(run_script, peopl
     )
     assert "--lambda_g 20 is below 22.587" in done.stderr
     assert "--lr 0.1 is for 512 images a step; for 16 the usual rule gives 0.0031" in done.stderr
-
-
-def test_the_magnitude_has_learnt_what_a_bad_picture_is(run_script):
-    """The demo model was never told; the benchmark spoils pictures of people whom it never saw."""
-    script = "benchmarks/magnitude_as_quality.py"
-    done = run_script(script, "--checkpoint", ROOT / "assets" / "demo_magface.pth", "--people", 10, "--force_cpu")
-    within = {line[:24].strip(): float(line[24:].split()[0]) for line in done.stdout.splitlines() if " -> " in line}
-    assert len(within) == 6
-    assert within["all five, mildly"] < -0.7
-    assert within["darkness, to 15 %"] < -0.7
-    spearman = runpy.run_path(str(ROOT / script))["spearman"]
-    a, b = np.random.default_rng(0).integers(0, 9, (2, 50))
-    assert spearman(a, b) == pytest.approx(scipy.stats.spearmanr(a, b).statistic)

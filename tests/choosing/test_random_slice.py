@@ -147,31 +147,6 @@ def test_known_pairs_are_no_longer_drawn_but_counted(people):
     assert np.mean(errors) == pytest.approx(truth(directions, identity)["error"], abs=4 * np.std(errors) / np.sqrt(60))
 
 
-def test_an_answer_weighs_what_it_stands_for_and_open_pairs_hand_their_weight_on():
-    """Two strata of 2 and 6 pairs around four directions of the plane; worked out by hand."""
-    directions = unit(np.array([[1, 0], [1, 0.1], [0, 1], [-1, 0.2], [-1, 0.1]]))
-    high, low = (
-        {"holdout": True, "stratum": "high", "stratum_pairs": 2},
-        {"holdout": True, "stratum": "low", "stratum_pairs": 8},
-    )
-    entries = [
-        Pair("0", "1", 0, high),
-        Pair("3", "4", 1, high),
-        Pair("0", "2", 0, low),
-        Pair("0", "3", 1, low),
-        Pair("1", "2", None, low),
-    ]
-    pairs = np.array([[0, 1], [3, 4], [0, 2], [0, 3], [1, 2]])
-    asked = Asked(pairs, np.array([0, 1, 0, 1, -1]), np.ones(5, np.int64), entries)
-    result = error_estimate.estimate(directions, asked, THRESHOLD, np.random.default_rng(0))
-    assert result.value["fmr"] == pytest.approx(1 / 5)  # 1 false match; 1 + 4 different
-    assert result.value["error"] == pytest.approx(5 / 10)
-    assert result.value["fnmr"] is None  # 2 answers "same" are no evidence
-    assert result.open == 1
-    nobody = Asked(pairs, np.array([0, 1, -1, -1, -1]), np.ones(5, np.int64), entries)
-    assert error_estimate.estimate(directions, nobody, THRESHOLD, np.random.default_rng(0)) is None
-
-
 def test_questions_are_shared_out_evenly():
     assert allocate(np.array([2, 100, 0, 50]), 12).tolist() == [2, 5, 0, 5]
     assert allocate(np.array([1, 1]), 5).tolist() == [1, 1]

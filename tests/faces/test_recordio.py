@@ -70,3 +70,12 @@ def test_files_that_mxnet_wrote_are_read(shared_data):
         assert len(records.offsets) == 12
         assert all(len(records.read(key).labels) > 1 for key in records.offsets)
         assert np.all([records.read(key).image[:2] == b"\xff\xd8" for key in records.offsets])
+
+
+def test_ranges_that_float32_cannot_hold_are_not_trusted(tmp_path):
+    """From 16.7 million images on, InsightFace's key ranges are rounded; labels of the images themselves are right."""
+    payloads = {key: pack((float(key % 2),), key, b"jpeg") for key in (1, 2, 3)}
+    payloads |= {0: pack((2.0**24 + 2, 2.0**24 + 4), 0, b""), 2**24 + 2: pack((1.0, 2.0**24), 2**24 + 2, b"")}
+    write_records(tmp_path / "t.rec", payloads)
+    with RecordFile(tmp_path / "t.rec") as records:
+        assert images_by_label(records) == {0: [2], 1: [1, 3]}

@@ -9,8 +9,6 @@ import pytest
 import torch
 
 from magface_al.finetuning import losses
-from magface_al.finetuning.tuner import balanced_batches
-from magface_al.training.schedules import warmup_cosine
 
 
 @pytest.fixture
@@ -95,18 +93,3 @@ def test_a_margin_of_04_gives_different_people_at_cosine_one_half_no_gradient():
     assert not e1.grad.any()
     losses.contrastive_cosine(e1, e2, torch.tensor([False]), 0.4).backward()
     assert e1.grad.any()
-
-
-def test_batches_are_half_same_and_repeat_the_rarer_kind():
-    same = np.array([True] * 3 + [False] * 20)
-    batches = list(balanced_batches(same, 8, np.random.default_rng(0)))
-    assert all(np.count_nonzero(same[batch]) == np.count_nonzero(~same[batch]) for batch in batches)
-    assert set(np.concatenate(batches)) == set(range(23))
-
-
-def test_the_learning_rate_rises_then_falls_to_nothing():
-    factors = [warmup_cosine(step, 100, 0.1) for step in range(100)]
-    assert np.all(np.diff(factors[:10]) > 0)
-    assert max(factors) == 1
-    assert np.all(np.diff(factors[10:]) < 0)
-    assert factors[-1] < 0.001

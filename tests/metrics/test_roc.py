@@ -7,13 +7,15 @@ import pytest
 from scipy.optimize import brentq
 from sklearn.metrics import accuracy_score, precision_score, recall_score, roc_auc_score, roc_curve
 
-from magface_al.metrics import bootstrap
 from magface_al.metrics.roc import (
+    FAR_TARGETS,
     Figures,
     Ranking,
     best_threshold,
     confusion,
     eer,
+    nearest_operating_point,
+    operating_point,
     percent,
     threshold_at_fmr,
 )
@@ -83,22 +85,42 @@ def test_eer_of_chance_is_one_half():
     assert eer(*Ranking(rng.random(20000), rng.random(20000) < 0.5).roc()) == pytest.approx(0.5, abs=0.02)
 
 
-def test_a_resample_weights_pairs_by_how_often_their_people_were_drawn():
-    weight = next(bootstrap.identity_resamples(["a", "b", "a", "c"], ["a", "b", "b", "a"], seed=0, resamples=1))
-    counts = {"a": weight[0], "b": weight[1]}
-    assert weight[2] == counts["a"] * counts["b"]
-    assert weight[3] == counts["a"] * (3 - counts["a"] - counts["b"])
+@pytest.mark.parametrize(
+    ("impostors", "fmr", "threshold", "attained"),
+    [
+        (np.linspace(0, 0.999, 1000), 1e-3, 0.998, 0.001),  # exactly one of a thousand
+        (np.linspace(0, 0.998, 1500), 1e-3, None, 1 / 1500),  # 1.5 of 1,500 are allowed: one
+        (np.append(np.linspace(0, 0.4, 997), [0.9, 0.9, 0.9]), 1e-3, 0.9, 0.0),  # three tie where one is allowed
+    ],
+    ids=["on a score", "between scores", "tie"],
+)
+def test_the_threshold_at_an_fmr_that_falls_between_scores_or_on_a_tie(impostors, fmr, threshold, attained):
+    found = threshold_at_fmr(impostors, np.zeros(len(impostors), bool), fmr)
+    assert threshold is None or found == pytest.approx(threshold)
+    assert np.mean(impostors > found) == pytest.approx(attained)
+    assert np.mean(impostors > np.nextafter(found, -1)) > fmr  # no lower threshold would do
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
-    rng = np.random.default_rng(3)
-    hits = 0
-    for trial in range(40):
-        people = [str(k) for k in range(60)]
-        rate = rng.random(60)  # every person has a difficulty of their own
-        owner = np.repeat(people, 5)
-        similarity = (rng.random(300) < np.repeat(rate, 5)).astype(float)
-        figures = Figures(similarity, np.ones(300, bool), 0.5)
-        low, high = bootstrap.intervals(figures, bootstrap.identity_resamples(owner, owner, trial, 200))["recall"]
-        hits += low <= 0.5 <= high
-    assert hits >= 34
+@pytest.mark.parametrize("digits", [9, 2, 1], ids=["continuous", "tied", "much tied"])
+def test_curve_figures_agree_with_scikit_learn(digits):
+    rng = np.random.default_rng(6)
+    same = rng.random(20000) < 0.3
+    similarity = np.round(np.clip(rng.normal(np.where(same, 0.45, 0.05), 0.15), -1, 1), digits).astype(np.float32)
+    figures = Figures(similarity, same, 0.3).of_curve()
+    fmr, tar, _ = roc_curve(same, similarity, drop_intermediate=False)
+    assert figures["auc"] == pytest.approx(roc_auc_score(same, similarity))
+    after = int(np.argmax(fmr >= 1 - tar))
+    assert min(fmr[after - 1], 1 - tar[after]) - 1e-9 <= figures["eer"] <= max(fmr[after], 1 - tar[after - 1]) + 1e-9
+    flipped = [values[::-1] for values in roc_curve(same, similarity)[:2]]
+    for far in FAR_TARGETS:
+        if far * np.count_nonzero(~same) >= 1:
+            assert figures[f"tar_at_far_{far:g}"] == pytest.approx(tar[fmr <= far].max())
+            assert operating_point(*Ranking(similarity, same).roc(), far, 10**9)[1] == pytest.approx(
+                fmr[fmr <= far].max()
+            )
+        else:
+            assert figures[f"tar_at_far_{far:g}"] is None
+        nearest = int(np.argmin(np.abs(flipped[0] - far)))
+        assert nearest_operating_point(*Ranking(similarity, same).roc(), far) == pytest.approx(
+            (flipped[1][nearest], flipped[0][nearest])
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 
 import numpy as np
@@ -11,35 +9,14 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_backbones import reference_iresnet, seeded
 
 from magface_al.command.errors import UserError, WorkError
-from magface_al.embedding.embedder import Embedder, read_batch
-from magface_al.embedding.store import read_features
-from magface_al.faces.preprocess import PRESETS, Preprocessing, to_input
-from magface_al.models.architectures import ARCHITECTURES
-from magface_al.models.checkpoint import load_backbone, save_backbone, set_bn_eps
+from magface_al.faces.preprocess import PRESETS, Preprocessing
+from magface_al.models.checkpoint import load_backbone, save_backbone
 from magface_al.models.export import export, write_onnx
+from tests.support.networks import reference_iresnet, seeded
 
 TINY = "iresnet_tiny"
-
-
-@pytest.fixture(scope="module")
-def adaface(tmp_path_factory):
-    """Weights of another eps and convention than either layout's own."""
-    path = tmp_path_factory.mktemp("weights") / "ada.pth"
-    model = seeded(TINY)
-    set_bn_eps(model, 3e-5)
-    save_backbone(path, model, arch=TINY, preprocessing=PRESETS["adaface"], family="adaface")
-    return path
-
-
-@pytest.fixture(scope="module")
-def graph(adaface):
-    """The file that the script writes for it."""
-    path = adaface.with_suffix(".onnx")
-    write_onnx(load_backbone(adaface), path)
-    return path
 
 
 def embed(path, images, preprocessing="auto"):
@@ -59,39 +36,6 @@ def test_the_graph_takes_any_batch_and_agrees_to_1e_4(adaface, graph):
         assert np.abs(found - expected).max() < 1e-4
 
 
-def test_the_graphs_metadata_are_enough_to_use_it(graph):
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    record = json.loads(session.get_modelmeta().custom_metadata_map["magface_al"])
-    assert record["preprocessing"] == {"channel_order": "BGR", "mean": 0.5, "std": 0.5, "size": 112}
-    assert (record["arch"], record["family"], record["bn_eps"], record["flip"]) == (TINY, "adaface", 3e-5, "sum")
-    backbone = load_backbone(graph)
-    assert backbone.preprocessing == PRESETS["adaface"]
-    assert backbone.weights_sha256 == backbone.file_sha256
-    assert "ONNX graph, run by onnxruntime" in backbone.describe()
-    assert load_backbone(graph, preprocessing="arcface").preprocessing == PRESETS["arcface"]
-
-
-def test_gen_features_runs_a_graph(run_script, tmp_path, faces, adaface, graph):
-    """... and --flip auto is AdaFace's rule, for the graph as for the weights."""
-    (tmp_path / "few.list").write_text("".join(f"{path}\n" for path in sorted(faces.glob("*/*.png"))[:7]))
-    for name, weights, flip in (("onnx", graph, "auto"), ("pth", adaface, "sum")):
-        run_script("gen_features.py", "--inf_list", "few.list", "--feat_list", f"{name}.npy", "--resume", weights, "--flip", flip)  # fmt: skip
-    by_graph, by_torch = read_features(tmp_path / "onnx.npy"), read_features(tmp_path / "pth.npy")
-    assert by_graph.names == by_torch.names
-    np.testing.assert_allclose(by_graph.embeddings, by_torch.embeddings, atol=1e-4)
-    assert by_graph.manifest["checkpoint"]["arch"] == TINY
-    assert (by_graph.flip(), by_torch.flip()) == ("sum", "sum")
-
-
-def test_a_graph_can_be_inspected_but_not_trained_or_exported(run_script, graph, write_pairs_file):
-    shown = run_script("inspect_checkpoint.py", "--checkpoint", graph).stdout
-    assert re.search(r"BatchNorm eps +3e-05\n +flip rule +sum", shown), shown
-    write_pairs_file({"pairs": [{"image1": "a", "image2": "b", "label": 1}]})
-    message = "an ONNX graph can be run but not trained"
-    assert message in run_script("finetune_on_feedback.py", "--checkpoint", graph, "--feedback_file", "pairs.json", code=2).stderr  # fmt: skip
-    assert message in run_script("export_model.py", "--checkpoint", graph, "--output_file", "o.pth", code=2).stderr
-
-
 def test_a_graph_that_differs_is_not_written(tmp_path, adaface, monkeypatch):
     monkeypatch.setattr("magface_al.models.export.ONNX_TOLERANCE", 1e-12)
     with pytest.raises(WorkError, match="not written, onnxruntime's embeddings differ from PyTorch's by"):
@@ -101,33 +45,6 @@ def test_a_graph_that_differs_is_not_written(tmp_path, adaface, monkeypatch):
     with pytest.raises(WorkError, match="differ from PyTorch's by nan"):
         write_onnx(broken, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
-
-
-def test_a_foreign_graph_needs_its_convention_and_any_batch_is_cut_to_its_own(shared_data):
-    path = shared_data / "weights" / "foamliu_MobileFaceNet.onnx"
-    with pytest.raises(UserError, match="records no input convention, .* give --preprocessing"):
-        load_backbone(path)
-    with pytest.raises(UserError, match="does not say which architecture it holds, expected iresnet18"):
-        load_backbone(path, arch="iresnet18", preprocessing="arcface")
-    backbone = load_backbone(path, preprocessing="arcface")
-    images = shared_data / "lfw" / "images" / "George_W_Bush"
-    batch = read_batch([(str(k), images / f"George_W_Bush_{k:04d}.jpg") for k in (1, 2, 3)], 112)
-    found = Embedder(backbone.model, backbone.preprocessing, torch.device("cpu"))(batch.faces)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    for row, face in enumerate(to_input(torch.from_numpy(batch.faces), PRESETS["arcface"])):
-        alone = session.run(None, {name: face[None].contiguous().numpy()})[0][0]
-        np.testing.assert_allclose(found[row], alone, atol=1e-5)
-
-
-def test_broken_absent_and_unsuitable_graphs_are_refused(tmp_path, graph, shared_data):
-    (tmp_path / "half.onnx").write_bytes(graph.read_bytes()[:5000])
-    with pytest.raises(UserError, match="half.onnx: truncated, or no ONNX graph"):
-        load_backbone(tmp_path / "half.onnx")
-    with pytest.raises(UserError, match="absent.onnx: no such file"):
-        load_backbone(tmp_path / "absent.onnx")
-    with pytest.raises(UserError, match=r"expected one float input \[batch, 3, size, size\] and an embedding"):
-        load_backbone(shared_data / "weights" / "yunet_n_dynamic.onnx", preprocessing="arcface")
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -157,18 +74,6 @@ def test_a_layout_gives_the_same_embeddings_under_its_own_programs_eps(tmp_path,
         torch.testing.assert_close(found, expected, **close)
     else:
         assert bool((state["features.weight"] == 1).all())
-
-
-def test_only_a_bare_file_forgets_its_convention_and_the_script_says_so(run_script, tmp_path, adaface):
-    for name, layout, given, found in (("a.pth", "magface", "magface-rgb", "magface-rgb"), ("b.pth", "insightface", "auto", "arcface")):  # fmt: skip
-        flags = ("--checkpoint", adaface, "--output_file", name, "--layout", layout, "--preprocessing", given)
-        done = run_script("export_model.py", *flags)
-        assert load_backbone(tmp_path / name).preprocessing == PRESETS[found]
-        assert f"these weights want {'adaface' if given == 'auto' else given}" in done.stderr
-        assert ("give --preprocessing wherever it is used" in done.stderr) == (name == "b.pth")
-        assert ("--preprocessing adaface" in done.stdout) == (name == "b.pth")
-    manifest = json.loads((tmp_path / "b.pth.json").read_text())
-    assert manifest["checkpoint"]["family"] == "adaface"
 
 
 def test_mobilefacenet_has_safetensors_and_onnx_but_no_iresnets_layout(tmp_path):

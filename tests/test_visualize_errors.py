@@ -1,0 +1,112 @@
+"""visualize_errors.py on drawn faces."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from magface_al.embedding.store import read_features
+from magface_al.metrics.roc import confusion
+from magface_al.pairs.pair_file import read_pairs
+
+
+def test_errors_are_shown_worst_first_and_a_rerun_leaves_no_old_ones(
+    run_script, tmp_path, features, pairs, tiny_checkpoint
+):
+    flags = [
+        "--model",
+        tiny_checkpoint,
+        "--feedback_file",
+        pairs,
+        "--features_list",
+        features,
+        "--output_dir",
+        "errors",
+        "--threshold",
+    ]
+    done = run_script("visualize_errors.py", *flags, 0.4, "--max_fn", 3)
+    summary = json.loads((tmp_path / "errors" / "error_summary.json").read_text())
+    content = read_pairs(pairs)
+    expected = confusion(np.array([p.extra["similarity"] for p in content.pairs]), content.labels(), 0.4)
+    for name, value in vars(expected).items():
+        assert summary[name] == value
+    assert summary["accuracy"] == pytest.approx(expected.accuracy)
+    assert "insufficient data" in done.stdout
+    folders = sorted((tmp_path / "errors" / "false_positives").iterdir())
+    assert len(folders) == expected.false_positives
+    assert len(list((tmp_path / "errors" / "false_negatives").iterdir())) == min(3, expected.false_negatives)
+    similarities = [float(folder.name.split("sim")[1]) for folder in folders]
+    assert similarities == sorted(similarities, reverse=True)
+    assert {path.name for path in folders[0].iterdir()} >= {"comparison.png", "info.txt"}
+    assert len(list(folders[0].glob("img[12]_*.png"))) == 2
+    page = (tmp_path / "errors" / "index.html").read_text()
+    assert page.count('<li data-kind="false positive"') == len(folders)
+    assert "http://" not in page
+    assert "https://" not in page
+    run_script("visualize_errors.py", *flags, 1)
+    assert not list((tmp_path / "errors" / "false_positives").iterdir())
+    assert json.loads((tmp_path / "errors" / "error_summary.json").read_text())["precision"] is None
+
+
+def test_labels_of_one_kind_leave_figures_undefined(run_script, tmp_path, features, pairs):
+    same = [pair for pair in json.loads(pairs.read_text())["pairs"] if pair["label"] == 1]
+    (tmp_path / "same.json").write_text(json.dumps(same))
+    done = run_script(
+        "visualize_errors.py", "--feedback_file", "same.json", "--features_list", features, "--output_dir", "errors"
+    )
+    summary = json.loads((tmp_path / "errors" / "error_summary.json").read_text())
+    assert [summary[name] for name in ("auc", "eer", "fmr", "best_threshold")] == [None] * 4
+    assert summary["recall"] == summary["true_positives"] / len(same)
+    assert "undefined" in done.stdout
+
+
+def test_an_output_folder_that_cannot_be_made_is_named(run_script, features, pairs):
+    flags = ["--feedback_file", pairs, "--features_list", features, "--output_dir"]
+    assert "/proc/errors: No such file" in run_script("visualize_errors.py", *flags, "/proc/errors", code=2).stderr
+
+
+def test_hostile_names_do_not_reach_the_page(run_script, tmp_path, faces):
+    folder = tmp_path / "<img src=x onerror=alert(1)>"
+    shutil.copytree(faces / "person_00", folder)
+    names = [f"{folder}/{k}.png" for k in range(2)]
+    np.save(tmp_path / "f.npy", np.eye(2, dtype=np.float32))
+    (tmp_path / "f.paths.txt").write_text("\n".join(names))
+    (tmp_path / "f.json").write_text(json.dumps({"arguments": {"root": "."}, "checkpoint": {}}))
+    (tmp_path / "p.json").write_text(json.dumps([{"image1": names[0], "image2": names[1], "label": 1}]))
+    run_script("visualize_errors.py", "--feedback_file", "p.json", "--features_list", "f.npy", "--output_dir", "errors")
+    assert "<img src=x" not in (tmp_path / "errors" / "index.html").read_text()
+
+
+def test_features_of_other_weights_or_another_convention_are_refused(
+    run_script, tmp_path, features, pairs, tiny_checkpoint
+):
+    other = torch.load(tiny_checkpoint, weights_only=True)
+    other["state_dict"]["features.module.fc.bias"] += 1
+    torch.save(other, tmp_path / "other.pth")
+    flags = ["--feedback_file", pairs, "--features_list", features, "--model"]
+    assert "made with other weights" in run_script("visualize_errors.py", *flags, "other.pth", code=2).stderr
+    done = run_script("visualize_errors.py", *flags, tiny_checkpoint, "--preprocessing", "arcface", code=2)
+    assert "its images were read as magface, expected arcface" in done.stderr
+
+
+def test_images_missing_in_the_features_are_embedded(run_script, tmp_path, features, pairs, tiny_checkpoint):
+    content = json.loads(pairs.read_text())
+    store = read_features(features)
+    (tmp_path / "few.list").write_text("\n".join(store.names[:20]) + "\n")
+    run_script("gen_features.py", "--inf_list", "few.list", "--feat_list", "few.npy", "--resume", tiny_checkpoint)
+    for name, flags in (
+        ("all", ["--features_list", features]),
+        ("few", ["--features_list", "few.npy", "--model", tiny_checkpoint]),
+    ):
+        run_script(
+            "visualize_errors.py", "--feedback_file", pairs, "--output_dir", name, "--max_fp", 0, "--max_fn", 0, *flags
+        )
+    summaries = [json.loads((tmp_path / name / "error_summary.json").read_text()) for name in ("all", "few")]
+    assert summaries[0]["auc"] == pytest.approx(summaries[1]["auc"], abs=1e-4)
+    assert len(content["pairs"]) == summaries[1]["pairs"]
+    done = run_script("visualize_errors.py", "--feedback_file", pairs, "--features_list", "few.npy", code=2)
+    assert "have no embedding" in done.stderr
