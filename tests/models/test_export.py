@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from magface_al.command.errors import UserError, WorkError
 from magface_al.faces.preprocess import PRESETS, Preprocessing
+from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.checkpoint import load_backbone, save_backbone
 from magface_al.models.export import export, write_onnx
 from tests.support.networks import reference_iresnet, seeded
