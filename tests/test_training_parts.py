@@ -18,8 +18,9 @@ from magface_al.models.checkpoint import new_backbone
 from magface_al.training.augment import LUMINANCE_BGR, augment, cropped, low_resolution, photometric
 from magface_al.training.batches import FaceReader, rows_of_epoch
 from magface_al.training.loss_scale import GROWTH_INTERVAL, LossScale
+from magface_al.training.optimizer import average
 from magface_al.training.recipe import Augmentation, TrainingRecipe
-from magface_al.training.schedules import average, warmup_linear, warmup_multistep
+from magface_al.training.schedules import warmup_linear, warmup_multistep
 from magface_al.training.tensorboard import open_events
 from magface_al.training.trainer import Trainer
 
