@@ -209,8 +209,9 @@ def test_identities_are_numbered_in_order_and_gaps_are_told():
 
 
 def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UserError, match="TensorBoard is not installed; pip install"):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    with pytest.raises(UserError, match="tensorboard is not installed and is needed for --tensorboard: pip install"):
         open_events(tmp_path, wanted=True)
     open_events(tmp_path, wanted=False).add("train", {"loss": 1.0}, 1)
     assert not list(tmp_path.iterdir())
