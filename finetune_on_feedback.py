@@ -24,9 +24,9 @@ from magface_al.embedding import model_flags
 if TYPE_CHECKING:
     import numpy as np
 
-    from magface_al.finetuning.progress import Progress
     from magface_al.finetuning.tuner import AnsweredPairs, FineTuner, Recipe
     from magface_al.pairs.pair_file import Pair, PairFile
+    from magface_al.training.progress import Progress
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -137,7 +137,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.embedding.embedder import Embedder
-    from magface_al.finetuning.progress import Progress
+    from magface_al.finetuning.progress import feedback_progress
     from magface_al.finetuning.tuner import FineTuner, index_pairs, validate
     from magface_al.models.checkpoint import load_backbone
     from magface_al.models.device import device_name, pick_device
@@ -165,12 +165,12 @@ def main(args: argparse.Namespace, run: Run) -> None:
     start = Embedder(backbone.model, backbone.preprocessing, device)
     teacher = start(train.faces)
     report_gradient(train, teacher, recipe, run)
-    progress = Progress(args.output_dir, backbone, args.select_by, run.facts)
     tuner = FineTuner(backbone.model, backbone.preprocessing, train, teacher, recipe, device)
+    progress = feedback_progress(args.output_dir, tuner, backbone, args.select_by, run.facts)
     if args.resume_training:
-        progress.resume(tuner)
+        progress.resume()
     else:
-        progress.record({"epoch": 0, **validate(start, val, args.threshold)}, backbone.model)
+        progress.record({"epoch": 0, **validate(start, val, args.threshold)})
     train_epochs(tuner, progress, val, args.threshold, run)
     finish(args, feedback, progress, index_pairs([*train.pairs, *val.pairs, *test], faces), run)
 
@@ -290,7 +290,7 @@ def train_epochs(tuner: FineTuner, progress: Progress, val: AnsweredPairs, thres
             steps = tqdm(tuner.epoch(number), total=tuner.steps // epochs, unit="step", desc=f"epoch {number}/{epochs}")
             loss = float(np.mean(list(steps)))
             figures = validate(Embedder(tuner.averaged, tuner.preprocessing, tuner.device), val, threshold)
-            best = progress.record({"epoch": number, "loss": loss, **figures}, tuner.averaged, tuner)
+            best = progress.record({"epoch": number, "loss": loss, **figures})
             print(line_of(progress.history[-1]) + ("  best so far" if best else ""))
     except KeyboardInterrupt:
         run.note(f"interrupted in epoch {number}: the complete epochs are kept; --resume_training goes on from there")
@@ -309,6 +309,7 @@ def finish(
     args: argparse.Namespace, feedback: PairFile, progress: Progress, everything: AnsweredPairs, run: Run
 ) -> None:
     """Say what came out, list the answers worth a second look, and name the next command."""
+    from magface_al.finetuning.progress import best_embeddings
     from magface_al.finetuning.tuner import doubtful_answers
     from magface_al.pairs.pair_file import write_pairs
 
@@ -321,7 +322,7 @@ def finish(
         f"median magnitude {best['val_magnitude']:.2f} (before: {start['val_magnitude']:.2f})"
     )
     run.output(progress.best_path, f"the best weights (epoch {progress.best_epoch})")
-    doubtful = doubtful_answers(everything, progress.best_embeddings(everything.faces), args.threshold)
+    doubtful = doubtful_answers(everything, best_embeddings(progress, everything.faces), args.threshold)
     write_pairs(args.output_dir / "relabel.json", doubtful, root=str(feedback.path.parent.resolve()))
     run.output(args.output_dir / "relabel.json", f"the {len(doubtful)} answers that the tuned model doubts most")
     part = "test" if args.test_split else "val"

@@ -23,17 +23,17 @@ sys.path.insert(0, str(ROOT))
 
 import torch
 from timing import header, heading, row, seconds
-from torch import distributed as dist
 from torch import multiprocessing, nn
 
 from magface_al.command import cli, numbers
 from magface_al.command.run import Run
-from magface_al.embedding import model_flags
 from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.preprocess import PRESETS
 from magface_al.faces.training_set import PathSource, TrainingSet
+from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.backbones import build_backbone
 from magface_al.models.device import pick_device
+from magface_al.training import distributed
 from magface_al.training.batches import FaceReader
 from magface_al.training.classifier import Classifier
 from magface_al.training.heads import build_head
@@ -71,7 +71,7 @@ class PlainLoop:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
-    parser.add_argument("--arch", choices=model_flags.ARCHITECTURES, default="iresnet18", help="backbone")
+    parser.add_argument("--arch", choices=list(ARCHITECTURES), default="iresnet18", help="backbone")
     parser.add_argument("--batch_size", type=numbers.positive_int, default=32, help="images a step")
     parser.add_argument("--rounds", type=numbers.positive_int, default=3, help="timed steps; the fastest counts")
     parser.add_argument("--classes", type=numbers.positive_int, default=200_000, help="people in the memory comparison")
@@ -81,32 +81,38 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     heading()
-    device = torch.device("cuda" if torch.cuda.is_available() and not args.force_cpu else "cpu")
+    device = pick_device("auto", args.force_cpu)
     with tempfile.TemporaryDirectory() as folder:
         whole, split = (peak_memory(args.classes, split, Path(folder)) for split in (False, True))
-        plain, ours, losses = compare_steps(args, device, Path(folder))
+        plain, ours, losses = compare_steps(args.arch, args.batch_size, args.rounds, device, Path(folder))
     header()
     row(f"one step, {args.batch_size} faces, {args.arch}, {device}", plain, ours)
     print(f"{args.batch_size / plain:.1f} images/s plain, {args.batch_size / ours:.1f} images/s magface-al")
     print(f"loss of the first step: plain {losses[0]:.3f}, magface-al {losses[1]:.3f}")
-    print(f"classifier of {args.classes} people, {PROCESSES} processes: whole {whole:.0f} MiB a process, split {split:.0f} MiB ({whole / split:.2f}x less)")  # fmt: skip
+    print(
+        f"classifier of {args.classes} people, {PROCESSES} processes: whole {whole:.0f} MiB a process, split {split:.0f} MiB ({whole / split:.2f}x less)"
+    )
 
 
-def compare_steps(args: argparse.Namespace, device: torch.device, folder: Path) -> tuple[float, float, list[float]]:
+def compare_steps(
+    arch: str, batch_size: int, rounds: int, device: torch.device, folder: Path
+) -> tuple[float, float, list[float]]:
     """(plain seconds, our seconds, first losses) of a training step of the same weights on the same faces."""
     paths, labels = [], []
-    for person, image, face in draw_people(8, -(-args.batch_size * (args.rounds + 2) // 8), seed=1):
+    for person, image, face in draw_people(8, -(-batch_size * (rounds + 2) // 8), seed=1):
         paths.append(folder / f"{person}_{image}.jpg")
         labels.append(person)
         cv2.imwrite(str(paths[-1]), face)
     torch.manual_seed(0)
-    weights = build_backbone(args.arch).state_dict()
-    recipe = TrainingRecipe(epochs=1, batch_size=args.batch_size, lr=0.01, dropout=0.0, clip=1e9, augmentation=Augmentation(mirror=0.0))  # fmt: skip
+    weights = build_backbone(arch).state_dict()
+    recipe = TrainingRecipe(
+        epochs=1, batch_size=batch_size, lr=0.01, dropout=0.0, clip=1e9, augmentation=Augmentation(mirror=0.0)
+    )
     source = PathSource("drawn", Path(), [os.fsencode(path) for path in paths], [str(label) for label in labels], None)
     reader = FaceReader(TrainingSet([source]), 112, recipe.augmentation, recipe.seed, 4, 0.0)
 
     def model() -> nn.Module:
-        fresh = build_backbone(args.arch).train()
+        fresh = build_backbone(arch).train()
         fresh.load_state_dict(weights)
         for module in fresh.modules():
             if isinstance(module, nn.Dropout2d):
@@ -114,27 +120,33 @@ def compare_steps(args: argparse.Namespace, device: torch.device, folder: Path) 
         return fresh
 
     # The plain loop comes first: the project's networks change how this process keeps its memory.
-    order = np.random.default_rng([recipe.seed, 1]).permutation(len(paths))[: args.batch_size]
+    order = np.random.default_rng([recipe.seed, 1]).permutation(len(paths))[:batch_size]
     first = model()
     directions = Classifier(build_head(recipe), embedding_size(first), 8, seed=recipe.seed).weight.detach()
     plain = PlainLoop(first, directions, device)
     batch = [paths[k] for k in order], [labels[k] for k in order]
     losses = [plain(*batch)]
-    plain_seconds = seconds(lambda: plain(*batch), args.rounds, device)
-    steps = Trainer(model(), PRESETS["magface"], reader, recipe, pick_device("auto", args.force_cpu)).epoch(1)
+    plain_seconds = seconds(lambda: plain(*batch), rounds, device)
+    steps = Trainer(model(), PRESETS["magface"], reader, recipe, device).epoch(1)
     losses.append(next(steps)["loss"])
-    return plain_seconds, seconds(lambda: next(steps), args.rounds, device), losses
+    return plain_seconds, seconds(lambda: next(steps), rounds, device), losses
 
 
 def peak_memory(classes: int, split: bool, folder: Path) -> float:
     """MiB that two training steps of a classifier alone add to the larger of two processes."""
-    multiprocessing.spawn(_classify, (classes, split, str(folder)), nprocs=PROCESSES)
+    multiprocessing.spawn(_join, (classes, split, folder), nprocs=PROCESSES)
     return max(float((folder / f"{split}_{rank}").read_text()) for rank in range(PROCESSES))
 
 
-def _classify(rank: int, classes: int, split: bool, folder: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet_{split}", rank=rank, world_size=PROCESSES)
-    torch.manual_seed(rank)
+def _join(number: int, classes: int, split: bool, folder: Path) -> None:
+    """One process of two, as torchrun would start it."""
+    os.environ.update(RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE=str(PROCESSES))
+    meeting = f"file://{folder}/meet_{split}"
+    distributed.together(lambda device: _classify(number, classes, split, folder), "cpu", True, meeting)
+
+
+def _classify(number: int, classes: int, split: bool, folder: Path) -> None:
+    torch.manual_seed(number)
     raw, label = torch.randn(ROWS, DIMENSIONS) * 2, torch.randint(classes, (ROWS,))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     classifier = Classifier(build_head(TrainingRecipe()), DIMENSIONS, classes, seed=1, split=split)
@@ -145,8 +157,7 @@ def _classify(rank: int, classes: int, split: bool, folder: str) -> None:
         classify(raw.clone().requires_grad_(), label, step)[0].backward()
         optimizer.step()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    Path(folder, f"{split}_{rank}").write_text(str((peak - before) / 1024))
-    dist.destroy_process_group()
+    (folder / f"{split}_{number}").write_text(str((peak - before) / 1024))
 
 
 if __name__ == "__main__":

@@ -22,14 +22,14 @@ CUT = """
 import os, runpy, sys
 sys.argv = ["train.py", *sys.argv[1:]]
 sys.path.insert(0, r"{root}")
-from magface_al.training.progress import TrainingProgress
-save, calls = TrainingProgress.save_state, []
+from magface_al.training.progress import Progress
+save, calls = Progress.save_state, []
 def save_and_die(self):
     save(self)
     calls.append(1)
     if len(calls) == 3:
         os._exit(9)
-TrainingProgress.save_state = save_and_die
+Progress.save_state = save_and_die
 runpy.run_path(r"{script}", run_name="__main__")
 """
 SMALL = ["--arch", "iresnet_tiny", "--batch_size", 24, "--lr", 0.02, "--force_cpu"]
@@ -115,7 +115,7 @@ def test_half_precision_counts_the_steps_that_overflow_and_stays_finite(run_scri
     done = run_script("train.py", *flags)
     entry = history(tmp_path / "trained")[0]
     assert 0 < entry["skipped"] < 10  # the loss scale starts high and is halved until the gradients fit
-    assert f"{entry['skipped']:.0f} steps had no finite gradient and were skipped" in done.stderr
+    assert f"{entry['skipped']:.0f} of 10 steps skipped, for want of a finite gradient" in done.stderr
     assert np.isfinite(entry["loss"])
     scale = read_checkpoint(tmp_path / "trained" / "training_state.pth")["trainer"]["loss_scale"]["factor"]
     assert scale == 2.0 ** (16 - entry["skipped"])
@@ -246,7 +246,7 @@ def test_unreadable_images_in_a_record_file_are_skipped_counted_and_named(run_sc
     ("images", "flags", "code", "message"),
     [
         (30, [], 1, "a.png: No such file or directory; nor could the 9 images after it be read"),
-        (1, [], 2, "the training data have 1 images, fewer than one step of --batch_size 24"),
+        (1, [], 2, "--batch_size 24: more images a step than the training data have in all (1)"),
         (30, ["--margin", 0.3], 2, "--margin: the head magface has none; it has l_a, u_a, l_m, u_m, lambda_g"),
         (30, ["--l_a", 20, "--u_a", 10], 2, "expected 0 < l_a < u_a and l_m <= u_m"),
         (30, ["--resume_training"], 2, "training_state.pth: no such file, so there is no training to resume"),

@@ -9,6 +9,7 @@ import sys
 import torch
 
 from magface_al.command.errors import UserError
+from magface_al.models.precisions import PRECISIONS
 
 
 def pick_device(choice: str, force_cpu: bool = False) -> torch.device:
@@ -33,15 +34,13 @@ def device_name(device: torch.device) -> str:
 
 
 def mixed_precision(device: torch.device, precision: str = "auto") -> contextlib.AbstractContextManager[object]:
-    """Autocast to "bf16" or "fp16", or nothing for "fp32". auto: bfloat16 on a GPU, nothing on the CPU.
+    """Autocast as a precision of PRECISIONS says. auto: bfloat16 on a GPU, nothing on the CPU.
 
     bfloat16 has float32's range, so gradients need no scaling; float16 needs it.
     """
-    if precision == "auto":
-        precision = "bf16" if device.type == "cuda" else "fp32"
-    if precision == "fp32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype={"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
+    chosen = PRECISIONS[precision]
+    number = chosen.gpu if device.type == "cuda" else chosen.cpu
+    return torch.autocast(device.type, dtype=getattr(torch, number)) if number else contextlib.nullcontext()
 
 
 def keep_freed_memory() -> None:

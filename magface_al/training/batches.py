@@ -32,7 +32,9 @@ class Batch:
     labels: np.ndarray
 
 
-def rows_of_epoch(count: int, batch_size: int, parts: int, part: int, accumulate: int, seed: int, epoch: int) -> np.ndarray:  # fmt: skip
+def rows_of_epoch(
+    count: int, batch_size: int, parts: int, part: int, accumulate: int, seed: int, epoch: int
+) -> np.ndarray:
     """int64 [steps, accumulate, batch_size / accumulate / parts]: the images that process `part` of `parts` takes.
 
     A step's images are the same however many processes share them. Up to batch_size - 1 images are left out of an
@@ -49,7 +51,9 @@ class FaceReader:
     Raises WorkError when ten images in a row cannot be read, or more than ten and more than the share `max_bad` of all.
     """
 
-    def __init__(self, data: TrainingSet, size: int, augmentation: Augmentation, seed: int, workers: int, max_bad: float) -> None:  # fmt: skip
+    def __init__(
+        self, data: TrainingSet, size: int, augmentation: Augmentation, seed: int, workers: int, max_bad: float
+    ) -> None:
         self.data, self.size, self.augmentation, self.seed, self.workers = data, size, augmentation, seed, workers
         self.max_bad = max_bad
         self.failures: dict[int, str] = {}  # image -> reason
@@ -62,7 +66,9 @@ class FaceReader:
     def plain_faces(self, images: np.ndarray) -> Iterator[np.ndarray]:
         """Faces uint8 [B, size, size, 3] of images int64 [N] as they are, in batches."""
         plain = FaceReader(self.data, self.size, Augmentation(mirror=0.0), self.seed, self.workers, self.max_bad)
-        for batch in ahead(lambda chunk: plain._read(chunk, 0), np.array_split(images, -(-len(images) // 128)), self.workers):  # fmt: skip
+        for batch in ahead(
+            lambda chunk: plain._read(chunk, 0), np.array_split(images, -(-len(images) // 128)), self.workers
+        ):
             yield batch.faces
 
     def write_samples(self, path: Path, count: int = 32) -> None:

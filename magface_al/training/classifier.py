@@ -22,7 +22,9 @@ class Classifier(nn.Module):
     the number of processes. Put a classifier that is not split into DistributedDataParallel, a split one never.
     """
 
-    def __init__(self, head: Head, dimensions: int, classes: int, *, seed: int, split: bool = False, sample_rate: float = 1.0) -> None:  # fmt: skip
+    def __init__(
+        self, head: Head, dimensions: int, classes: int, *, seed: int, split: bool = False, sample_rate: float = 1.0
+    ) -> None:
         super().__init__()
         self.head, self.classes, self.seed, self.sample_rate = head, classes, seed, sample_rate
         self.split = split and world_size() > 1
@@ -53,13 +55,23 @@ class Classifier(nn.Module):
             loss = losses.mean() + self.head.regulariser(own.norm(dim=1)).sum() / len(everyone)
             return loss, self._figures(losses.detach(), won, target.detach(), magnitude.detach())
 
-    def _figures(self, losses: torch.Tensor, won: torch.Tensor, target: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:  # fmt: skip
+    def _figures(
+        self, losses: torch.Tensor, won: torch.Tensor, target: torch.Tensor, magnitude: torch.Tensor
+    ) -> torch.Tensor:
         cross_entropy, regulariser = losses.mean(), self.head.regulariser(magnitude).mean()
         cosine = target.sum() / len(magnitude)
         if self.split:
             torch.distributed.all_reduce(cosine)
-        return torch.stack([cross_entropy + regulariser, cross_entropy, regulariser, won.float().mean().to(cosine.dtype), cosine,
-                            magnitude.mean()])  # fmt: skip
+        return torch.stack(
+            [
+                cross_entropy + regulariser,
+                cross_entropy,
+                regulariser,
+                won.float().mean().to(cosine.dtype),
+                cosine,
+                magnitude.mean(),
+            ]
+        )
 
     def _rows(self, label: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(class directions of this step [C, D], column of each target int64 [B], -1 where another process has it)."""

@@ -54,9 +54,12 @@ def _join(choice: str, force_cpu: bool, meeting: str) -> torch.device:
     if cuda:
         torch.cuda.set_device(device)
     dist.init_process_group(
-        "nccl" if cuda else "gloo", meeting, rank=int(os.environ["RANK"]), world_size=processes,
+        "nccl" if cuda else "gloo",
+        meeting,
+        rank=int(os.environ["RANK"]),
+        world_size=processes,
         device_id=device if cuda else None,
-    )  # fmt: skip
+    )
     return device
 
 
@@ -137,9 +140,9 @@ def gather_shards(shard: torch.Tensor, count: int) -> torch.Tensor | None:
     return torch.cat(parts)
 
 
-def gather_objects(value: object) -> list[object]:
+def gather_objects(value: Result) -> list[Result]:
     """One small picklable value from each process, in rank order."""
-    values: list[object] = [value] * world_size()
+    values = [value] * world_size()
     if world_size() > 1:
         dist.all_gather_object(values, value)
     return values

@@ -1,5 +1,7 @@
 """Margin heads: what is taken off the cosine between an embedding and its own class before the softmax.
 
+recipe.HEADS names them. A new head is a class here and a line there.
+
 A head sees the target cosines only, so what it computes cannot spoil any other logit, and costs nothing at a million
 classes. Tensors are float32 or float64: under autocast a cosine above 0.9998 is rounded to 1, where sqrt(1 - cos^2)
 has no finite derivative, and that is how half-precision training reaches NaN.
@@ -12,7 +14,7 @@ import math
 import torch
 from torch import nn
 
-from magface_al.training.recipe import TrainingRecipe
+from magface_al.training.recipe import HEADS, TrainingRecipe
 
 COSINE_LIMIT = 1 - 1e-7  # the largest cosine whose sine still has a finite derivative in float32
 ADAFACE_LIMIT = 1e-3  # AdaFace head.py @c60eaa78
@@ -80,8 +82,16 @@ class MagFace(Head):
     """
 
     def __init__(
-        self, scale: float, l_a: float, u_a: float, l_m: float, u_m: float, lambda_g: float, arc: bool, easy_margin: bool
-    ) -> None:  # fmt: skip
+        self,
+        scale: float,
+        l_a: float,
+        u_a: float,
+        l_m: float,
+        u_m: float,
+        lambda_g: float,
+        arc: bool,
+        easy_margin: bool,
+    ) -> None:
         super().__init__(scale)
         self.l_a, self.u_a, self.l_m, self.u_m, self.lambda_g = l_a, u_a, l_m, u_m, lambda_g
         self.arc, self.easy_margin = arc, easy_margin
@@ -159,8 +169,7 @@ def added_angle(cosine: torch.Tensor, margin: torch.Tensor, easy: bool) -> torch
 
 def build_head(recipe: TrainingRecipe) -> Head:
     """The head that a recipe names, with its numbers."""
-    values, scale = recipe.head_values(), recipe.scale
-    if recipe.head in ("magface", "mag-cosface"):
-        return MagFace(scale, **values, arc=recipe.head == "magface", easy_margin=recipe.easy_margin)
-    kinds = {"arcface": ArcFace, "arcface-insightface": InsightFaceArcFace, "cosface": CosFace, "adaface": AdaFace}
-    return kinds[recipe.head](scale, **values)
+    kind = HEADS[recipe.head]
+    given = {name: getattr(recipe, name) for name in kind.from_recipe}
+    head: Head = globals()[kind.of](recipe.scale, **recipe.head_values(), **kind.fixed, **given)
+    return head

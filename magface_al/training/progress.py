@@ -1,78 +1,166 @@
-"""What training keeps on disk: the last and the best checkpoint, the history, and the state to resume from."""
+"""What a training keeps on disk: checkpoints, the history and its picture, the state to resume from. Fine-tuning's too."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+from torch import nn
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import replacing, write_json
+from magface_al.models.backbone import Backbone
 from magface_al.models.checkpoint import save_backbone
 from magface_al.models.weight_files import read_checkpoint
 from magface_al.pictures.canvas import save_figure, training_figure
-from magface_al.training.trainer import Trainer
+from magface_al.training.distributed import rank
+from magface_al.training.recipe import TrainingRecipe
+from magface_al.training.schedules import SCHEDULES
 
-LAST, BEST, STATE, HISTORY = "last.pth", "best.pth", "training_state.pth", "history.json"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # takes a second, and is imported by whoever draws
+
+STATE, HISTORY, PICTURE = "training_state.pth", "history.json", "history.png"
+Entry = dict[str, Any]  # an epoch of the history: "epoch", and whatever was measured
 
 
-class TrainingProgress:
-    """The epochs done so far; each entry of history has "epoch", the means of the steps' figures, and validation figures.
+class Learner(Protocol):
+    """What is being trained. state_dict is None on every process but the one that writes."""
 
-    sums and steps: of the epoch under way. made_with: what a run must have in common with this one to be resumed.
-    model_facts: arch, preprocessing and family, as checkpoint.save_backbone takes them.
+    device: torch.device
+    averaged: nn.Module  # the weights that are kept
+
+    def state_dict(self) -> dict[str, Any] | None: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Habits:
+    """What one kind of training does its own way.
+
+    best, kept, last: names of checkpoints; kept has {epoch} in it, and without a last none is written.
+    learner, made_with: what STATE calls the learner's state, and what a run must have in common with this one to go on;
+    shared is the latter in words.
+    better: is the first of two entries of the history the better one.
+    picture: of the history and the best epoch.  validation: what a checkpoint says of its entry.  heading: of HISTORY.
     """
 
-    def __init__(self, folder: Path, trainer: Trainer, made_with: dict[str, Any], model_facts: dict[str, Any]) -> None:
-        self.folder, self.trainer, self.model_facts = folder, trainer, model_facts
-        recipe = asdict(trainer.recipe)
-        if trainer.recipe.schedule == "multistep":
-            del recipe["epochs"]  # no step's rate depends on it, so a finished run can be given more
-        self.made_with = plain({"recipe": recipe, **made_with})
-        self.history: list[dict[str, Any]] = []
+    best: str
+    kept: str
+    learner: str
+    made_with: str
+    shared: str
+    better: Callable[[Entry, Entry], bool]
+    picture: Callable[[list[Entry], int], Figure]
+    validation: Callable[[Entry], Any]
+    last: str = ""
+    heading: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Progress:
+    """The epochs done so far, in history. Epoch 0, where there is one, is the start before any training.
+
+    start: what the backbone is, for its checkpoints.  manifest: what they say about their making.  keep_every: every so
+    many epochs' checkpoint is kept; 0: none.  steps, sums: of the epoch under way.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        learner: Learner,
+        start: Backbone,
+        habits: Habits,
+        made_with: dict[str, Any],
+        manifest: Callable[[], dict[str, Any]],
+        keep_every: int = 1,
+    ) -> None:
+        self.folder, self.learner, self.start, self.habits = folder, learner, start, habits
+        self.made_with, self.manifest, self.keep_every = plain(made_with), manifest, keep_every
+        self.best_path = folder / habits.best
+        self.history: list[Entry] = []
         self.best_epoch = 0
-        self.steps, self.sums = 0, {}
+        self.steps, self.sums = 0, dict[str, float]()
 
     def count(self, figures: dict[str, float]) -> None:
-        """Add a step of the epoch under way."""
+        """Add a step of the epoch under way; of a skipped one only the rate counts."""
         self.steps += 1
         for name, value in figures.items():
-            self.sums[name] = self.sums.get(name, 0.0) + (value if not figures["skipped"] or name in ("lr", "skipped") else 0.0)  # fmt: skip
+            counts = name in ("lr", "skipped") or not figures.get("skipped")
+            self.sums[name] = self.sums.get(name, 0.0) + (value if counts else 0.0)
 
-    def end_epoch(self, validation: dict[str, float], seconds: float) -> bool:
-        """Close the epoch, and say whether it is the best yet: by the mean accuracy, or without any the latest."""
-        taken = max(1, self.steps - int(self.sums["skipped"]))
-        means = {name: value if name == "skipped" else value / (self.steps if name == "lr" else taken) for name, value in self.sums.items()}  # fmt: skip
-        entry = {"epoch": len(self.history) + 1, **means, "validation": validation, "seconds": round(seconds, 2)}
+    def means(self) -> dict[str, float]:
+        """Of the steps counted in the epoch under way: how many were skipped, and the means of the other figures."""
+        taken = max(1, self.steps - int(self.sums.get("skipped", 0)))
+        counts = {"skipped": 1, "lr": self.steps}
+        return {name: total / counts.get(name, taken) for name, total in self.sums.items()}
+
+    def best(self) -> Entry:
+        """The best epoch's entry."""
+        return next(entry for entry in self.history if entry["epoch"] == self.best_epoch)
+
+    def record(self, entry: Entry) -> bool:
+        """Close an epoch: add it, write its files, and say whether it is the best yet.
+
+        Every process calls it; rank 0 writes, the checkpoints first and the history last.
+        """
+        best = not self.history or self.habits.better(entry, self.best())
         self.history.append(entry)
         self.steps, self.sums = 0, {}
-        best = not self.best_epoch or score(entry) is None or score(entry) > score(self.history[self.best_epoch - 1])
         if best:
             self.best_epoch = entry["epoch"]
+        self._save_checkpoints(entry, best)
+        if entry["epoch"] > 0:
+            self.save_state()
+        self._save_history()
         return best
 
-    def save(self, manifest: dict[str, Any], best: bool, keep: bool) -> None:
-        """Write the checkpoints (rank 0) after an epoch; keep: also as NNNNN.pth, which later epochs leave alone."""
-        epoch = self.history[-1]["epoch"]
-        names = [LAST, *([BEST] if best else []), *([f"{epoch:05d}.pth"] if keep else [])]
-        for name in names:
+    def _save_checkpoints(self, entry: Entry, best: bool) -> None:
+        if rank() > 0:
+            return
+        epoch, habits = entry["epoch"], self.habits
+        keep = epoch > 0 and self.keep_every > 0 and epoch % self.keep_every == 0
+        names = [habits.last, habits.best if best else "", habits.kept.format(epoch=epoch) if keep else ""]
+        for name in filter(None, names):
             save_backbone(
-                self.folder / name, self.trainer.averaged, epoch=epoch, **self.model_facts,
-                manifest={**manifest, **self.made_with, "validation": self.history[-1]["validation"]},
-            )  # fmt: skip
-        write_json(self.folder / HISTORY, {"best_epoch": self.best_epoch, "epochs": self.history})
-        save_figure(training_figure(self.history, self.best_epoch), self.folder / "history.png")
+                self.folder / name,
+                self.learner.averaged,
+                arch=self.start.arch,
+                preprocessing=self.start.preprocessing,
+                family=self.start.family,
+                epoch=epoch,
+                manifest={**self.manifest(), "validation": habits.validation(entry)},
+            )
+
+    def _save_history(self) -> None:
+        if rank() > 0 or not self.history:
+            return
+        content = {"best_epoch": self.best_epoch, **self.habits.heading, "epochs": self.history}
+        write_json(self.folder / HISTORY, content)
+        save_figure(self.habits.picture(self.history, self.best_epoch), self.folder / PICTURE)
 
     def save_state(self) -> None:
         """Write the state to resume from. Every process calls it; rank 0 writes."""
-        state = self.trainer.state_dict()
-        if state is None:
+        learner = self.learner.state_dict()
+        if learner is None:
             return
+        state = {
+            self.habits.learner: learner,
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "steps": self.steps,
+            "sums": self.sums,
+            self.habits.made_with: self.made_with,
+        }
         with replacing(self.folder / STATE, "wb") as file:
-            torch.save({"trainer": state, "history": self.history, "best_epoch": self.best_epoch, "steps": self.steps,
-                        "sums": self.sums, "made_with": self.made_with}, file)  # fmt: skip
+            torch.save(state, file)
+
+    def forget(self) -> None:
+        """Remove the state of an earlier run, which another recipe may have made."""
+        if rank() == 0:
+            (self.folder / STATE).unlink(missing_ok=True)
 
     def resume(self) -> None:
         """Take up the state that an earlier run left. Raises UserError if there is none, or it was made otherwise."""
@@ -80,17 +168,38 @@ class TrainingProgress:
         if not path.exists():
             raise UserError(f"{path}: no such file, so there is no training to resume; leave --resume_training out")
         state = read_checkpoint(path)
-        if difference := first_difference(state["made_with"], self.made_with):
-            raise UserError(f"{path}: was trained with {difference}; give the same flags and data, or start anew")
-        self.trainer.load_state_dict(state["trainer"])
+        if difference := first_difference(state[self.habits.made_with], self.made_with):
+            raise UserError(f"{path}: was trained with {difference}; give the same {self.habits.shared}, or start anew")
+        self.learner.load_state_dict(state[self.habits.learner])
         self.history, self.best_epoch = state["history"], state["best_epoch"]
-        self.steps, self.sums = state["steps"], state["sums"]
+        self.steps, self.sums = state.get("steps", 0), state.get("sums", {})
+        self._save_history()  # the run may have been cut between the two
 
 
-def score(entry: dict[str, Any]) -> float | None:
-    """The mean accuracy of an epoch's validation sets; None without any."""
-    accuracies = list(entry["validation"].values())
-    return sum(accuracies) / len(accuracies) if accuracies else None
+TRAINING = Habits(
+    last="last.pth",
+    best="best.pth",
+    kept="{epoch:05d}.pth",
+    learner="trainer",
+    made_with="made_with",
+    shared="flags and data",
+    better=lambda new, old: more_accurate(new["validation"], old["validation"]),
+    picture=training_figure,
+    validation=lambda entry: entry["validation"],
+)
+
+
+def more_accurate(new: Mapping[str, float], old: Mapping[str, float]) -> bool:
+    """Has one epoch a higher mean accuracy than an earlier one; where nothing was validated the later counts as better."""
+    return not new or not old or sum(new.values()) / len(new) > sum(old.values()) / len(old)
+
+
+def what_counts(recipe: TrainingRecipe) -> dict[str, Any]:
+    """The part of a recipe that a resumed run must share: without the epochs, where no step's rate depends on them."""
+    values = asdict(recipe)
+    if not SCHEDULES[recipe.schedule].ends:
+        del values["epochs"]
+    return values
 
 
 def plain(value: Any) -> Any:

@@ -1,12 +1,12 @@
-"""Learning rates as functions of the step alone, so that a resumed run needs no state; and averaged weights."""
+"""Learning rates as functions of the step alone, so that a resumed run needs no state. Imports no torch: flags list them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import torch
-from torch import nn
+from magface_al.training.recipe import TrainingRecipe
 
 
 def warmup_cosine(step: int, steps: int, warmup: float) -> float:
@@ -29,15 +29,39 @@ def warmup_multistep(step: int, steps: int, warmup: float, drops: Sequence[int],
     return (step + 1) / rising if step < rising else gamma ** sum(step >= drop for drop in drops)
 
 
-@torch.no_grad()
-def average(mean: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """Move `mean` towards `model` as an exponential moving average does; whole-number buffers are copied.
+@dataclass(frozen=True)
+class Plan:
+    """What a schedule goes by: the steps of an epoch and of all, the share of them that is warm-up, and the drops."""
 
-    step counts from 0; the first steps have a smaller decay, so that the start is soon forgotten.
-    """
-    decay = min(decay, (1 + step) / (10 + step))
-    for kept, value in zip(mean.state_dict().values(), model.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(value, 1 - decay)
-        else:
-            kept.copy_(value)
+    epoch: int
+    steps: int
+    warmup: float
+    milestones: Sequence[int]
+    gamma: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """factor: of (step, plan). ends: it depends on the number of epochs, so a finished run cannot be given more."""
+
+    factor: Callable[[int, Plan], float]
+    ends: bool = True
+
+
+def _multistep(step: int, plan: Plan) -> float:
+    drops = [milestone * plan.epoch for milestone in plan.milestones]
+    return warmup_multistep(step, plan.steps, plan.warmup, drops, plan.gamma)
+
+
+SCHEDULES = {
+    "multistep": Schedule(_multistep, ends=False),
+    "cosine": Schedule(lambda step, plan: warmup_cosine(step, plan.steps, plan.warmup)),
+    "linear": Schedule(lambda step, plan: warmup_linear(step, plan.steps, plan.warmup)),
+}
+
+
+def rate_at(step: int, epoch: int, recipe: TrainingRecipe) -> float:
+    """The learning rate of a step, counted from 0 over all epochs, where an epoch has `epoch` steps."""
+    warmup = recipe.warmup_epochs / recipe.epochs
+    plan = Plan(epoch, epoch * recipe.epochs, warmup, recipe.milestones, recipe.gamma)
+    return recipe.lr * SCHEDULES[recipe.schedule].factor(step, plan)

@@ -33,12 +33,15 @@ class _GatherRows(Function):
 
 def gather_rows(rows: torch.Tensor) -> torch.Tensor:
     """[B, D] of each process -> [world B, D] on all. The gradient is the sum of what all processes make of it."""
-    return _GatherRows.apply(rows)
+    gathered: torch.Tensor = _GatherRows.apply(rows)
+    return gathered
 
 
 class _SoftmaxCrossEntropy(Function):
     @staticmethod
-    def forward(ctx: Any, cosine: torch.Tensor, local: torch.Tensor, scale: float, split: bool) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    def forward(
+        ctx: Any, cosine: torch.Tensor, local: torch.Tensor, scale: float, split: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         rows = torch.nonzero(local >= 0).flatten()
         probability = cosine * scale
         largest = probability.max(1).values
@@ -76,4 +79,5 @@ def softmax_cross_entropy(
     local int64 [B] is the target's column, or -1 where it is not among these columns. split: every process holds other
     columns of the same rows, and each target is a column of exactly one of them; all return the loss over all columns.
     """
-    return _SoftmaxCrossEntropy.apply(cosine, local, scale, split)
+    result: tuple[torch.Tensor, torch.Tensor] = _SoftmaxCrossEntropy.apply(cosine, local, scale, split)
+    return result

@@ -1,4 +1,4 @@
-"""Training a recognition model: one step, one epoch, on one or many processes. The epochs themselves are in train.py."""
+"""Training a recognition model: one step, one epoch, on one or many processes. epochs.py takes many."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -15,13 +14,15 @@ from torch.nn.parallel import DistributedDataParallel
 from magface_al.command.errors import UserError, WorkError
 from magface_al.faces.preprocess import Preprocessing, to_input
 from magface_al.models.device import keep_freed_memory, mixed_precision
+from magface_al.models.precisions import PRECISIONS
 from magface_al.training.batches import Batch, FaceReader, rows_of_epoch
 from magface_al.training.classifier import FIGURES, Classifier
 from magface_al.training.distributed import all_true, gather_shards, mean_over_ranks, rank, world_size
 from magface_al.training.heads import build_head
 from magface_al.training.loss_scale import LossScale
+from magface_al.training.optimizer import average, build_optimizer, load_whole_state, whole_state
 from magface_al.training.recipe import TrainingRecipe
-from magface_al.training.schedules import average, warmup_cosine, warmup_linear, warmup_multistep
+from magface_al.training.schedules import rate_at
 
 MAX_SKIPPED_IN_A_ROW = 20
 _BatchNorm = nn.modules.batchnorm._BatchNorm
@@ -35,28 +36,37 @@ class Trainer:
     """
 
     def __init__(
-        self, model: nn.Module, preprocessing: Preprocessing, reader: FaceReader, recipe: TrainingRecipe,
-        device: torch.device, *, channels_last: bool = True, compiled: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        model: nn.Module,
+        preprocessing: Preprocessing,
+        reader: FaceReader,
+        recipe: TrainingRecipe,
+        device: torch.device,
+        *,
+        channels_last: bool = True,
+        compiled: bool = False,
+    ) -> None:
         if device.type == "cpu":
             keep_freed_memory()
         self.recipe, self.reader, self.device, self.preprocessing = recipe, reader, device, preprocessing
         self.steps = steps_of_epoch(len(reader.data), recipe)
         prepare(model, recipe)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.model = model.to(device, memory_format=self._layout)
+        self.model = model.to(device).to(memory_format=self._layout)
         self.averaged = copy.deepcopy(self.model) if recipe.ema else self.model  # what is validated and kept
         self.classifier = Classifier(
-            build_head(recipe), embedding_size(model), reader.data.num_classes, seed=recipe.seed,
-            split=recipe.split_fc, sample_rate=recipe.sample_rate,
-        ).to(device)  # fmt: skip
-        network = torch.compile(self.model) if compiled else self.model
-        ids = [device.index] if device.type == "cuda" else None
-        many = world_size() > 1
-        self._network = DistributedDataParallel(network, ids) if many else network
-        self._classify = DistributedDataParallel(self.classifier, ids) if many and not self.classifier.split else self.classifier  # fmt: skip
+            build_head(recipe),
+            embedding_size(model),
+            reader.data.num_classes,
+            seed=recipe.seed,
+            split=recipe.split_fc,
+            sample_rate=recipe.sample_rate,
+        ).to(device)
+        network: Any = torch.compile(self.model) if compiled else self.model
+        self._network = exchanging(network, device)
+        self._classify = self.classifier if self.classifier.split else exchanging(self.classifier, device)
         self.optimizer = build_optimizer(self.model, self.classifier, recipe)
-        self.loss_scale = LossScale(recipe.precision == "fp16")
+        self.loss_scale = LossScale(PRECISIONS[recipe.precision].scaled)
         # A step that is skipped must not leave its infinities in BatchNorm's or AdaFace's running statistics.
         modules = (self.model, self.classifier)
         self._statistics = [b for module in modules for b in module.buffers() if b.is_floating_point()]
@@ -77,7 +87,9 @@ class Trainer:
             for module in self.model.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
-        rows = rows_of_epoch(len(self.reader.data), recipe.batch_size, world_size(), rank(), recipe.accumulate, recipe.seed, number)  # fmt: skip
+        rows = rows_of_epoch(
+            len(self.reader.data), recipe.batch_size, world_size(), rank(), recipe.accumulate, recipe.seed, number
+        )
         parts = self.reader.batches(rows[first_step:].reshape(-1, rows.shape[-1]), number)
         for step in range(first_step, self.steps):
             yield self._step([next(parts) for _ in range(recipe.accumulate)], (number - 1) * self.steps + step)
@@ -86,7 +98,7 @@ class Trainer:
         """One optimizer step on this process's images, in as many parts as the recipe accumulates."""
         torch.manual_seed(((self.recipe.seed * 1_000_003 + step) * 1009 + rank()) % 2**63)  # only dropout draws from it
         torch._foreach_copy_(self._statistics_before, self._statistics)
-        lr = self.recipe.lr * self._factor(step)
+        lr = rate_at(step, self.steps, self.recipe)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         figures = torch.zeros(len(FIGURES), device=self.device)
@@ -107,7 +119,8 @@ class Trainer:
             raw = self._network(inputs)
         loss, figures = self._classify(raw, labels, step)
         (loss * (self.loss_scale.factor / parts)).backward()
-        return figures.float() / parts
+        mean: torch.Tensor = figures.float() / parts
+        return mean
 
     def _without_exchange(self, wanted: bool) -> contextlib.AbstractContextManager[object]:
         """All but the last part of a step leave the gradients where they are."""
@@ -143,41 +156,29 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         return finite
 
-    def _factor(self, step: int) -> float:
-        recipe, steps = self.recipe, self.steps * self.recipe.epochs
-        warmup = recipe.warmup_epochs / recipe.epochs
-        if recipe.schedule == "multistep":
-            return warmup_multistep(step, steps, warmup, [epoch * self.steps for epoch in recipe.milestones], recipe.gamma)  # fmt: skip
-        return {"cosine": warmup_cosine, "linear": warmup_linear}[recipe.schedule](step, steps, warmup)
-
     def state_dict(self) -> dict[str, Any] | None:
         """Everything that the next step depends on, whole whatever the number of processes; None on all but rank 0."""
-        optimizer = self.optimizer.state_dict()
-        weight, last = self.classifier.weight, len(optimizer["state"]) - 1
+        optimizer, classifier = whole_state(self.optimizer, self.classifier), self.classifier.state_dict()
         if self.classifier.split:
-            sliced = {key: gather_shards(value, self.classifier.classes) for key, value in optimizer["state"].get(last, {}).items()
-                      if value.shape == weight.shape}  # fmt: skip
-            if optimizer["state"]:
-                optimizer["state"][last] = optimizer["state"][last] | sliced
-            weight = gather_shards(weight, self.classifier.classes)
+            classifier["weight"] = gather_shards(self.classifier.weight, self.classifier.classes)
         if rank() > 0:
             return None
-        return {"model": self.model.state_dict(), "averaged": self.averaged.state_dict(), "optimizer": optimizer,
-                "classifier": self.classifier.state_dict() | {"weight": weight}, "loss_scale": self.loss_scale.state_dict(),
-                "skipped": self.skipped}  # fmt: skip
+        return {
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": optimizer,
+            "classifier": classifier,
+            "loss_scale": self.loss_scale.state_dict(),
+            "skipped": self.skipped,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken, on this or another number of processes."""
-        mine = slice(self.classifier.first, self.classifier.last)
-        whole = state["classifier"]["weight"]
+        mine = state["classifier"]["weight"][self.classifier.first : self.classifier.last]
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
-        self.classifier.load_state_dict(state["classifier"] | {"weight": whole[mine]})
-        optimizer = state["optimizer"]
-        last = len(optimizer["state"]) - 1
-        kept = {key: value[mine] if value.shape == whole.shape else value for key, value in optimizer["state"].get(last, {}).items()}  # fmt: skip
-        states = optimizer["state"] | ({last: kept} if optimizer["state"] else {})
-        self.optimizer.load_state_dict(optimizer | {"state": states})
+        self.classifier.load_state_dict(state["classifier"] | {"weight": mine})
+        load_whole_state(self.optimizer, self.classifier, state["optimizer"])
         self.loss_scale.load_state_dict(state["loss_scale"])
         self.skipped = state["skipped"]
 
@@ -192,8 +193,17 @@ def steps_of_epoch(images: int, recipe: TrainingRecipe) -> int:
             f"use {below or parts} or {below + parts}"
         )
     if images < recipe.batch_size:
-        raise UserError(f"the training data have {images} images, fewer than one step of --batch_size {recipe.batch_size}")  # fmt: skip
+        raise UserError(
+            f"--batch_size {recipe.batch_size}: more images a step than the training data have in all ({images})"
+        )
     return images // recipe.batch_size
+
+
+def exchanging(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module as it is when alone, otherwise in DistributedDataParallel, which averages gradients over the processes."""
+    if world_size() == 1:
+        return module
+    return DistributedDataParallel(module, [device.index] if device.type == "cuda" else None)
 
 
 def prepare(model: nn.Module, recipe: TrainingRecipe) -> None:
@@ -208,34 +218,3 @@ def prepare(model: nn.Module, recipe: TrainingRecipe) -> None:
 def embedding_size(model: nn.Module) -> int:
     """How many values an embedding has: the width of the last BatchNorm."""
     return [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)][-1].num_features
-
-
-def build_optimizer(model: nn.Module, classifier: Classifier, recipe: TrainingRecipe) -> torch.optim.Optimizer:
-    """SGD or AdamW over backbone and classifier, the classifier's weight last.
-
-    decay "weights" spares what is no matrix or convolution (BatchNorm, PReLU, biases), as AdaFace does.
-    """
-    spared = [p for p in model.parameters() if recipe.decay == "weights" and p.ndim < 2]
-    decayed = [p for p in model.parameters() if recipe.decay == "all" or p.ndim >= 2]
-    groups = [{"params": spared, "weight_decay": 0.0}, {"params": [*decayed, *classifier.parameters()]}]
-    groups = [group for group in groups if group["params"]]
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-
-
-def magnitude_range(magnitudes: np.ndarray, recipe: TrainingRecipe) -> dict[str, float]:
-    """l_a, u_a and lambda_g for a backbone whose embeddings have these magnitudes, float [N].
-
-    The official [10, 110] stands for magnitudes of 20 to 36: half of the lowest, three times the highest. lambda_g keeps
-    the official distance from its bound (MagFace.lambda_bound), 1.55 times.
-    """
-    low, high = np.percentile(magnitudes, [1, 99])
-    values = recipe.head_values() | {
-        "l_a": round(0.5 * float(low), 4),
-        "u_a": round(3 * float(high), 4),
-        "lambda_g": 0.0,
-    }
-    head = build_head(TrainingRecipe(head=recipe.head, head_options=values, scale=recipe.scale))
-    values["lambda_g"] = round(1.55 * head.lambda_bound(), 4)
-    return {name: values[name] for name in ("l_a", "u_a", "lambda_g")}

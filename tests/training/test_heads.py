@@ -11,8 +11,8 @@ import torch
 from magface_al.training.classifier import Classifier
 from magface_al.training.heads import MagFace, build_head
 from magface_al.training.recipe import HEADS, TrainingRecipe
+from magface_al.training.setup import magnitude_range
 from magface_al.training.split_fc import softmax_cross_entropy
-from magface_al.training.trainer import magnitude_range
 
 # Magnitudes below, inside and above [l_a, u_a] of MagFace; targets on both sides of 0, near the ends and beyond pi - m.
 MAGNITUDES = np.array([3.0, 10.5, 22.0, 36.0, 109.0, 150.0, 25.0, 40.0, 15.0])
@@ -29,7 +29,7 @@ def margin_of(a, l_a, u_a, l_m, u_m):
 
 def expected_target(name, cosine, magnitude):
     """What the papers and the upstream code say enters the softmax, one image at a time."""
-    values, theta = HEADS[name], math.acos(cosine)
+    values, theta = HEADS[name].numbers, math.acos(cosine)
     if name == "cosface":
         return cosine - 0.4
     if name == "arcface":
@@ -143,9 +143,9 @@ def test_the_loss_is_the_softmax_over_all_classes(name):
         logits[y] = expected_target(name, logits[y], a)
         logits *= 64
         regulariser = 0.0
-        if "l_a" in HEADS[name]:
+        if "l_a" in HEADS[name].numbers:
             clamped = min(max(a, 10), 110)
-            regulariser = HEADS[name]["lambda_g"] * (clamped / 110**2 + 1 / clamped)
+            regulariser = HEADS[name].numbers["lambda_g"] * (clamped / 110**2 + 1 / clamped)
         losses.append(logits.max() + math.log(np.exp(logits - logits.max()).sum()) - logits[y] + regulariser)
     loss, figures = classifier(torch.from_numpy(raw), torch.from_numpy(label), 0)
     assert float(loss.detach()) == pytest.approx(np.mean(losses), rel=1e-6)

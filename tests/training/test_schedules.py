@@ -1,12 +1,11 @@
-"""Learning rates and averaged weights."""
+"""Learning rates."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
-from magface_al.training.schedules import average, warmup_cosine, warmup_linear, warmup_multistep
+from magface_al.training.schedules import warmup_cosine, warmup_linear, warmup_multistep
 
 
 def test_rates_drop_at_the_milestones_of_all_finished_epochs():
@@ -16,20 +15,6 @@ def test_rates_drop_at_the_milestones_of_all_finished_epochs():
     line = [warmup_linear(step, 100, 0.1) for step in range(100)]
     assert np.diff(line[10:]) == pytest.approx(-1 / 90)
     assert (line[9], line[10]) == (1, 1)
-
-
-def test_averaging_is_the_moving_average():
-    mean, model = (torch.nn.BatchNorm1d(2) for _ in range(2))
-    expected = mean.weight.detach().clone()
-    for step in range(30):
-        with torch.no_grad():
-            model.weight.fill_(float(step))
-            model.num_batches_tracked += 1
-        average(mean, model, 0.8, step)
-        decay = min(0.8, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * step
-    assert torch.allclose(mean.weight, expected)
-    assert int(mean.num_batches_tracked) == 30
 
 
 def test_the_learning_rate_rises_then_falls_to_nothing():

@@ -1,0 +1,167 @@
+"""Progress on disk, of training and of fine-tuning: what is best, which files there are, what a resumed run must share."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+
+from magface_al.command.errors import UserError
+from magface_al.finetuning.progress import best_embeddings, better_by, feedback_progress
+from magface_al.models.checkpoint import load_backbone, new_backbone
+from magface_al.models.weight_files import read_checkpoint
+from magface_al.training.progress import TRAINING, Progress, more_accurate, what_counts
+from magface_al.training.recipe import TrainingRecipe
+
+
+class Learner:
+    """Weights that are told what to be."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, start):
+        self.averaged = start.model.eval()
+        self.step = 0
+
+    def state_dict(self):
+        return {"step": self.step}
+
+    def load_state_dict(self, state):
+        self.step = state["step"]
+
+
+@pytest.fixture
+def start():
+    return new_backbone("iresnet_tiny", "magface", 0)
+
+
+def training(folder, start, keep_every=0, **choices):
+    made_with = {"recipe": what_counts(TrainingRecipe(**choices)), "init": start.weights_sha256}
+    return Progress(folder, Learner(start), start, TRAINING, made_with, dict, keep_every)
+
+
+def entry(epoch, **validation):
+    figures = {"cross_entropy": 1.0, "lr": 0.1, "cosine": 0.5, "magnitude": 20.0}
+    return {"epoch": epoch, **figures, "validation": validation}
+
+
+def feedback_entry(epoch, auc):
+    return {"epoch": epoch, "val_auc": auc, "val_eer": 1 - auc, "val_accuracy": None}
+
+
+def feedback(folder, start, select_by="auc", **recipe):
+    return feedback_progress(folder, Learner(start), start, select_by, {"recipe": {"lr": 0.1, **recipe}})
+
+
+def files(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_training_keeps_the_last_the_best_and_every_so_manieth_epoch(tmp_path, start):
+    progress = training(tmp_path, start, keep_every=2)
+    best = [progress.record(entry(epoch, a=a, b=0.5)) for epoch, a in enumerate((0.6, 0.8, 0.7), 1)]
+    assert (best, progress.best_epoch) == ([True, True, False], 2)
+    assert files(tmp_path) == {"last.pth", "best.pth", "00002.pth", "training_state.pth", "history.json", "history.png"}
+    epochs = {name: read_checkpoint(tmp_path / name)["epoch"] for name in ("last.pth", "best.pth", "00002.pth")}
+    assert epochs == {"last.pth": 3, "best.pth": 2, "00002.pth": 2}
+    assert load_backbone(tmp_path / "best.pth").manifest["validation"] == {"a": 0.8, "b": 0.5}
+    assert json.loads((tmp_path / "history.json").read_text()) == {"best_epoch": 2, "epochs": progress.history}
+    assert {"trainer", "history", "best_epoch", "steps", "sums", "made_with"} == set(read_checkpoint(tmp_path / "training_state.pth"))  # fmt: skip
+
+
+def test_fine_tuning_begins_with_the_start_and_keeps_every_epoch(tmp_path, start):
+    progress = feedback(tmp_path, start, "eer")
+    progress.record(feedback_entry(0, 0.7))
+    assert files(tmp_path) == {"magface_feedback_best.pth", "history.json", "history.png"}
+    best = [progress.record(feedback_entry(epoch, auc)) for epoch, auc in ((1, 0.6), (2, 0.9))]
+    assert (best, progress.best_epoch, progress.best()) == ([False, True], 2, feedback_entry(2, 0.9))
+    assert files(tmp_path) >= {"magface_feedback_epoch1.pth", "magface_feedback_epoch2.pth", "training_state.pth"}
+    assert load_backbone(progress.best_path).manifest["validation"] == feedback_entry(2, 0.9)
+    content = json.loads((tmp_path / "history.json").read_text())
+    assert list(content) == ["best_epoch", "selected_by", "epochs"]
+    assert content["selected_by"] == "eer"
+    assert {"tuner", "recipe"} <= set(read_checkpoint(tmp_path / "training_state.pth"))
+    faces = np.random.default_rng(0).integers(256, size=(3, 112, 112, 3), dtype=np.uint8)
+    assert best_embeddings(progress, faces).shape == (3, 128)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "better"),
+    [
+        ({"a": 0.9, "b": 0.5}, {"a": 0.8, "b": 0.5}, True),
+        ({"a": 0.9, "b": 0.5}, {"a": 0.8, "b": 0.7}, False),
+        ({"a": 0.8}, {"a": 0.8}, False),
+        ({}, {"a": 0.8}, True),
+        ({"a": 0.1}, {}, True),  # validation sets that were given only when the run was resumed
+        ({}, {}, True),
+    ],
+)
+def test_the_mean_accuracy_decides_and_without_one_the_later_epoch(new, old, better):
+    assert more_accurate(new, old) == better
+
+
+def test_each_figure_of_fine_tuning_has_its_direction():
+    low, high, none = ({"val_auc": value, "val_eer": value} for value in (0.1, 0.2, None))
+    assert better_by("auc")(high, low)
+    assert not better_by("auc")(low, high)
+    assert better_by("eer")(low, high)
+    assert not better_by("auc")(low, low)
+    assert not better_by("auc")(none, low)
+    assert not better_by("auc")(high, none)
+
+
+def test_means_leave_skipped_steps_out_but_not_their_rate(tmp_path, start):
+    progress = training(tmp_path, start)
+    for loss, lr, skipped in ((2.0, 0.1, 0.0), (np.inf, 0.2, 1.0), (4.0, 0.3, 0.0)):
+        progress.count({"loss": loss, "lr": lr, "skipped": skipped})
+    assert progress.means() == {"loss": 3, "lr": pytest.approx(0.2), "skipped": 1}
+    progress.record(entry(1))
+    assert (progress.steps, progress.means()) == (0, {})
+
+
+def test_a_resumed_run_takes_up_the_epoch_under_way(tmp_path, start):
+    progress = training(tmp_path, start)
+    progress.record(entry(1, a=0.5))
+    progress.learner.step = 7
+    progress.count({"loss": 2.0, "skipped": 0.0})
+    progress.save_state()
+    again = training(tmp_path, start)
+    (tmp_path / "history.json").unlink()  # as if the run had been cut before it was written
+    again.resume()
+    assert (again.learner.step, again.steps, again.sums["loss"], again.best_epoch) == (7, 1, 2, 1)
+    assert json.loads((tmp_path / "history.json").read_text())["epochs"] == again.history == progress.history
+    again.forget()
+    with pytest.raises(UserError, match="no training to resume; leave --resume_training out"):
+        training(tmp_path, start).resume()
+
+
+def test_a_state_of_fine_tuning_that_counts_no_steps_is_taken_up(tmp_path, start):
+    """As it was written before the two kinds of training shared their progress."""
+    history = [feedback_entry(0, 0.5), feedback_entry(1, 0.6)]
+    old = {"tuner": {"step": 3}, "history": history, "best_epoch": 1, "recipe": {"lr": 0.1}}
+    torch.save(old, tmp_path / "training_state.pth")
+    progress = feedback(tmp_path, start)
+    progress.resume()
+    assert (progress.learner.step, progress.steps, progress.history, progress.best_epoch) == (3, 0, history, 1)
+
+
+def test_another_recipe_or_start_is_refused_in_the_words_of_its_kind(tmp_path, start):
+    training(tmp_path, start, milestones=(1, 2)).record(entry(1))
+    training(tmp_path, start, milestones=(1, 2), epochs=99).resume()  # no step's rate depends on the epochs
+    with pytest.raises(
+        UserError, match=r"trained with milestones \[1, 2\], expected \[3\]; give the same flags and data"
+    ):
+        training(tmp_path, start, milestones=(3,)).resume()
+    with pytest.raises(UserError, match="was trained with init "):
+        training(tmp_path, new_backbone("iresnet_tiny", "magface", 1), milestones=(1, 2)).resume()
+    assert "epochs" in what_counts(TrainingRecipe(schedule="cosine"))
+    assert asdict(TrainingRecipe()).keys() - what_counts(TrainingRecipe()).keys() == {"epochs"}
+    (tmp_path / "feedback").mkdir()
+    progress = feedback(tmp_path / "feedback", start)
+    progress.record(feedback_entry(0, 0.5))
+    progress.record(feedback_entry(1, 0.5))
+    with pytest.raises(UserError, match=r"was trained with lr 0.1, expected 0.2; give the same recipe, or start anew"):
+        feedback(tmp_path / "feedback", start, lr=0.2).resume()
