@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from magface_al.command.errors import UserError
-from magface_al.pairs.pair_file import Pair, contradictions, image_identities, join_files, read_pairs, write_pairs
+from magface_al.pairs.pair_file import Pair, join_files, read_pairs, write_pairs
+from magface_al.pairs.people import contradictions, image_identities
 from magface_al.pairs.splits import split_pairs
 
 

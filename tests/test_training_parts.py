@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from magface_al.command.errors import UserError
+from magface_al.faces.class_numbers import number_identities
 from magface_al.faces.drawn.people import draw_people, draw_person
 from magface_al.faces.identities import identity_lines
 from magface_al.faces.recordio import RecordFile, images_by_label, pack, write_records
-from magface_al.faces.training_set import HeldSource, TrainingSet, number_identities
+from magface_al.faces.sources import HeldSource
+from magface_al.faces.training_set import TrainingSet
 from magface_al.models.checkpoint import new_backbone
 from magface_al.training.augment import LUMINANCE_BGR, augment, cropped, low_resolution, photometric
 from magface_al.training.batches import FaceReader, rows_of_epoch
