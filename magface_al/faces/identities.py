@@ -23,13 +23,20 @@ def parent_folder(image: str) -> str:
 
 def identity_names(dataset: Path) -> list[str]:
     """The identity folders of a data set: those with an image in them, sorted by name. A folder without is nobody."""
-    folders = (entry for entry in os.scandir(dataset) if entry.is_dir())
-    return sorted(folder.name for folder in folders if any(is_image(entry.name) for entry in os.scandir(folder.path)))
+    with os.scandir(dataset) as entries:
+        folders = [entry.name for entry in entries if entry.is_dir()]
+    return sorted(name for name in folders if _has_image(dataset / name))
+
+
+def _has_image(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(is_image(entry.name) for entry in entries)
 
 
 def identity_images(folder: Path) -> list[Path]:
     """The images of one identity folder, sorted by name."""
-    return [folder / name for name in sorted(entry.name for entry in os.scandir(folder)) if is_image(name)]
+    with os.scandir(folder) as entries:
+        return [folder / name for name in sorted(entry.name for entry in entries if is_image(entry.name))]
 
 
 def identity_folders(dataset: Path) -> dict[str, list[Path]]:
