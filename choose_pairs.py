@@ -133,7 +133,8 @@ def given_identities(args: argparse.Namespace, names: list[str]) -> np.ndarray |
 def read_asked(args: argparse.Namespace, store: FeatureStore, run: Run) -> Asked:
     """The pairs of all --answered files."""
     from magface_al.choosing.asked import find_asked
-    from magface_al.pairs.pair_file import contradictions, describe, read_pairs
+    from magface_al.pairs.pair_file import describe, read_pairs
+    from magface_al.pairs.people import contradictions
 
     files = [read_pairs(path) for path in args.answered]
     for path, file in zip(args.answered, files, strict=True):

@@ -176,7 +176,7 @@ def areas_between(
     """The intervals of the areas over people; empty where the pairs do not say who they are, or for MagFace's rule."""
     from magface_al.metrics.bootstrap import identity_resamples
     from magface_al.metrics.discard import area_intervals
-    from magface_al.pairs.pair_file import name_people, pair_identities
+    from magface_al.pairs.people import name_people, pair_identities
 
     if threshold is None or not name_people(pair_file.pairs):
         return {}

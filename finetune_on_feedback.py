@@ -141,7 +141,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.finetuning.tuner import FineTuner, index_pairs, validate
     from magface_al.models.checkpoint import load_backbone
     from magface_al.models.device import device_name, pick_device
-    from magface_al.pairs.pair_file import contradictions
+    from magface_al.pairs.people import contradictions
 
     recipe = recipe_of(args)
     feedback = read_feedback(args, run)

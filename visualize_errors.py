@@ -89,7 +89,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
 def summarize(scores: PairScores, threshold: float, seed: int) -> dict[str, Any]:
     """error_summary.json: counts, rates, curves' figures, and 95 % intervals over identities."""
     from magface_al.metrics import bootstrap, roc
-    from magface_al.pairs.pair_file import pair_identities
+    from magface_al.pairs.people import pair_identities
 
     same = scores.pair_file.labels()
     figures = roc.Figures(scores.similarity, same, threshold)

@@ -27,9 +27,11 @@ from torch import multiprocessing, nn
 
 from magface_al.command import cli, numbers
 from magface_al.command.run import Run
+from magface_al.faces.class_numbers import number_identities
 from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.preprocess import PRESETS
-from magface_al.faces.training_set import PathSource, TrainingSet
+from magface_al.faces.sources import PathSource
+from magface_al.faces.training_set import TrainingSet
 from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.backbones import build_backbone
 from magface_al.models.device import pick_device
@@ -108,7 +110,9 @@ def compare_steps(
     recipe = TrainingRecipe(
         epochs=1, batch_size=batch_size, lr=0.01, dropout=0.0, clip=1e9, augmentation=Augmentation(mirror=0.0)
     )
-    source = PathSource("drawn", Path(), [os.fsencode(path) for path in paths], [str(label) for label in labels], None)
+    source = PathSource(
+        "drawn", Path(), [os.fsencode(path) for path in paths], number_identities(np.array(labels), None)
+    )
     reader = FaceReader(TrainingSet([source]), 112, recipe.augmentation, recipe.seed, 4, 0.0)
 
     def model() -> nn.Module:

@@ -27,7 +27,8 @@ from magface_al.command.run import Run
 from magface_al.embedding import model_flags
 from magface_al.embedding.embedder import Embedder
 from magface_al.faces.drawn.cameras import Camera
-from magface_al.faces.drawn.people import draw_face, person, shot
+from magface_al.faces.drawn.face import draw_face
+from magface_al.faces.drawn.people import person, shot
 from magface_al.metrics.cosine import magnitudes, unit
 from magface_al.models.checkpoint import load_backbone
 from magface_al.models.device import pick_device

@@ -13,8 +13,10 @@ import time
 import cv2
 import numpy as np
 
+from magface_al.faces.image_list import read_image_list
+from magface_al.faces.label_map import folder_labels
 from magface_al.faces.recordio import RecordFile, image_records, images_by_label, pack, write_records
-from magface_al.faces.train_list import folder_labels
+from magface_al.faces.training_set import open_training_set
 from magface_al.pairs.verification_sets import read_verification_set
 from tests.support.scripts import ROOT
 
@@ -54,6 +56,39 @@ def test_records_become_files_byte_for_byte_and_a_list_with_their_labels(run_scr
 
     run_script(SCRIPT, "folder2list", "--dataset", "out", "--output_list", "again.list")
     assert (tmp_path / "again.list").read_text().splitlines() == expected
+
+
+def test_a_folder_with_spaces_goes_through_every_conversion(run_script, tmp_path):
+    """Lists separate its paths by tabs; everything that reads a list takes them, and the next command can be pasted."""
+    truth = insightface_records(tmp_path / "set" / "train.rec", people=2)
+    done = run_script(SCRIPT, "rec2folder", "--rec", "set/train.rec", "--output_dir", "my faces")
+    assert "next:\n  python train.py --data 'my faces'\n" in done.stdout
+    first = (tmp_path / "my faces" / "train.list").read_text().splitlines()[0]
+    assert first == "my faces/000000/000000001.png\t0\t0\t0"
+    run_script(SCRIPT, "folder2list", "--dataset", "my faces", "--output_list", "again.list")
+    assert (tmp_path / "again.list").read_text() == (tmp_path / "my faces" / "train.list").read_text()
+    run_script(SCRIPT, "merge_lists", "--lists", "again.list", "my faces/train.list", "--output_list", "merged.list")
+    run_script(SCRIPT, "compound", "--sources", "merged.list", "--output_list", "whole.list")
+    assert (tmp_path / "whole.list").read_text() == (tmp_path / "again.list").read_text()
+    image = cv2.imencode(".png", np.zeros((9, 7, 3), np.uint8))[1].tobytes()
+    (tmp_path / "my faces" / "000000" / "000000001.png").write_bytes(image)  # whose size list2rec reads
+    run_script(SCRIPT, "list2rec", "--train_list", "whole.list", "--output_dir", "my records")
+    with RecordFile(tmp_path / "my records" / "train.rec") as records:
+        packed = [(label, image) for _, label, image in image_records(records)]
+    assert packed == [(0, image), *(truth[key] for key in (2, 3, 4))]
+    with open_training_set([tmp_path / "whole.list"], tmp_path) as data:
+        assert [data.read(k) for k in range(4)] == sorted((tmp_path / "my faces").glob("*/0*"))
+
+
+def test_a_verification_set_in_a_folder_with_spaces_is_read_back(run_script, tmp_path):
+    (tmp_path / "set.bin").write_bytes(pickle.dumps(([JPEG + b"1", JPEG + b"2"], [True])))
+    run_script(SCRIPT, "bin2folder", "--bin", "set.bin", "--output_dir", tmp_path / "my set")
+    [pair] = read_verification_set(tmp_path / "my set").pairs
+    assert (pair.image1, pair.label) == (str(tmp_path / "my set" / "images" / "000000.jpg"), 1)
+    listed = [place for _, place in read_image_list(tmp_path / "my set" / "img.list", allow_spaces=True)]
+    assert [place.read_bytes() for place in listed] == [JPEG + b"1", JPEG + b"2"]
+    manifest = json.loads((tmp_path / "my set" / "manifest.json").read_text())
+    assert manifest["pairs"] == 1
 
 
 def test_real_sets_go_round(run_script, tmp_path, shared_data):
@@ -120,8 +155,9 @@ def test_a_folder_of_something_else_is_left_alone(run_script, tmp_path):
     assert message in run_script(SCRIPT, "rec2folder", "--rec", "a/train.rec", "--output_dir", "mine", code=2).stderr
     run_script(SCRIPT, "rec2folder", "--rec", "a/train.rec", "--output_dir", "out")
     assert message in run_script(SCRIPT, "rec2folder", "--rec", "b/train.rec", "--output_dir", "out", code=2).stderr
-    spaced = run_script(SCRIPT, "rec2folder", "--rec", "a/train.rec", "--output_dir", "my faces", code=2).stderr
-    assert "a path with a space cannot stand in a list" in spaced
+    tabbed = run_script(SCRIPT, "rec2folder", "--rec", "a/train.rec", "--output_dir", "my\tfaces", code=2).stderr
+    assert "'my\\tfaces' cannot stand in a list, whose columns end at tabs" in tabbed
+    assert not (tmp_path / "my\tfaces").exists()
 
 
 def test_a_truncated_file_keeps_what_came_before(run_script, tmp_path):
@@ -153,7 +189,7 @@ def test_a_list_that_names_an_absent_image_can_be_mended_and_goes_on(run_script,
     assert "train.list: c: No such file or directory, expected an image; what came before is kept" in refusal
     (tmp_path / "elsewhere").rename(tmp_path / "c")
     done = run_script(SCRIPT, "list2rec", "--train_list", "train.list", "--output_dir", "out")
-    assert "1 images were there from an earlier run and were kept" in done.stderr
+    assert "1 image was there from an earlier run and kept" in done.stderr
     assert (tmp_path / "out" / "property").read_text() == "5,9,7\n"
     with RecordFile(tmp_path / "out" / "train.rec") as records:
         assert [label for _, label, _ in image_records(records)] == [0, 4, 1]
@@ -184,8 +220,7 @@ def test_numbered_folders_are_numbered_by_number_and_a_map_decides(run_script, t
     identity_folders(tmp_path / "set", {"ann": 1})
     flags = ("--dataset", "set", "--label_map", "map.tsv", "--output_list", "x.list")
     assert (
-        "map.tsv: 1 folders of set are not in it (first: ann)"
-        in run_script(SCRIPT, "folder2list", *flags, code=2).stderr
+        "map.tsv: 1 folder of set is not in it (first: ann)" in run_script(SCRIPT, "folder2list", *flags, code=2).stderr
     )
     for text, problem in (("7 10\n", "line 1: '7 10'"), ("1\ta\n2\ta\n", "line 2"), ("1\ta\n1\tb\n", "a label stands there twice")):  # fmt: skip
         (tmp_path / "map.tsv").write_text(text)
@@ -197,7 +232,7 @@ def test_merging_writes_each_entry_once_and_refuses_contradictions(run_script, t
     (tmp_path / "b.list").write_text("x/2.jpg 0 1 0\n\nx/3.jpg 0 1 0\n")
     done = run_script(SCRIPT, "merge_lists", "--lists", "a.list", "b.list", "--output_list", "m.list")
     assert (tmp_path / "m.list").read_text() == "x/1.jpg 0 0 0\nx/2.jpg 0 1 0\nx/3.jpg 0 1 0\n"
-    assert "1 entries stood in the lists more than once" in done.stderr
+    assert "1 entry stood in the lists more than once" in done.stderr
 
     (tmp_path / "c.list").write_text("x/9.jpg 0 4 0\nx/2.jpg 0 5 0\n")
     refusal = run_script(SCRIPT, "merge_lists", "--lists", "a.list", "c.list", "--output_list", "n.list", code=2).stderr
@@ -233,7 +268,7 @@ def test_compounding_shifts_labels_apart(run_script, tmp_path):
     assert "x/2.jpg: is listed twice in the sources" in refusal
     insightface_records(tmp_path / "rec" / "train.rec")
     refusal = run_script(SCRIPT, "compound", "--sources", "a.list", "rec", "--output_list", "n.list", code=2).stderr
-    assert "no folders in it, expected one a person; unpack its train.rec with rec2folder first" in refusal
+    assert "no folders with images in it, expected one a person; unpack its train.rec with rec2folder first" in refusal
     (tmp_path / "b.list").write_text("y/1.jpg 0 -1 0\n")
     refusal = run_script(SCRIPT, "compound", "--sources", "b.list", "--output_list", "n.list", code=2).stderr
     assert "b.list: line 1: 'y/1.jpg 0 -1 0', expected `path 0 id 0`" in refusal

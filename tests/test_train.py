@@ -66,7 +66,7 @@ def test_a_run_learns_validates_and_its_weights_embed(run_script, tmp_path, peop
     (tmp_path / "small.bin").write_bytes(pickle.dumps((pairs, [True] * 5 + [False] * 5)))
     done = run_script("train.py", "--data", listed, *SMALL, "--epochs", 3, "--ema", 0.5, "--val_set", "small.bin", "--tensorboard",
                       "--save_every", 2, "--crop", 0.2, "--low_resolution", 0.2, "--photometric", 0.2)  # fmt: skip
-    assert "1 of the ids 0 to 20 have no image; the others are numbered without gaps (first: 3)" in done.stderr
+    assert "1 of the ids 0 to 20 has no image; the others are numbered without gaps (first: 3)" in done.stderr
     assert "120 images of 20 people" in done.stdout
     epochs = history(tmp_path / "trained")
     assert epochs[-1]["cosine"] > epochs[0]["cosine"] + 0.05

@@ -24,7 +24,8 @@ from magface_al.command import cli, numbers
 from magface_al.command.run import Run
 from magface_al.embedding.embedder import Embedder
 from magface_al.faces.drawn.people import draw_people
-from magface_al.faces.training_set import HeldSource, TrainingSet
+from magface_al.faces.sources import HeldSource
+from magface_al.faces.training_set import TrainingSet
 from magface_al.metrics.cosine import THRESHOLD, magnitudes, unit
 from magface_al.metrics.roc import Figures
 from magface_al.models.checkpoint import new_backbone, save_backbone

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from magface_al.choosing.asked import OPEN, Asked
-from magface_al.pairs.pair_file import SAME, contradictions
+from magface_al.pairs.pair_file import SAME
+from magface_al.pairs.people import contradictions
 
 LEAST = 20  # answers below which a share says nothing
 FEW_SURPRISES = 0.05

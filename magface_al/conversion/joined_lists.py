@@ -5,15 +5,21 @@ Both go through the lists several times, line by line; what is held in between i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import replacing
-from magface_al.faces.train_list import Entry, folder_entries, folder_labels, read_lines, read_train_list
+from magface_al.command.files import read_lines
+from magface_al.command.words import counted
+from magface_al.faces.image_list import image_columns
+from magface_al.faces.label_map import beside, folder_labels, write_labels
+from magface_al.faces.list_lines import columns, line_of, list_file
+from magface_al.faces.train_list import Counts, Entry, folder_entries, read_train_list, write_train_list
 
 KINDS = {1: "an image list", 3: "a pair list", 4: "a training list"}  # by the number of columns
 
@@ -24,41 +30,53 @@ def merge_lists(paths: list[Path], output: Path) -> tuple[int, int]:
     A label means the same person in all of them. Raises UserError for lists of different kinds, and for an image or pair
     that has two different labels.
     """
-    columns = len(next(read_lines(paths[0]), (0, []))[1])
-    if columns not in KINDS:
+    first_line = next(_lines(paths[0]), (0, ""))[1]
+    count = len(image_columns(first_line))
+    if count not in KINDS:
         raise UserError(
-            f"{paths[0]}: {columns} columns in its first line, expected {', '.join(KINDS.values())} (1, 3 or 4)"
+            f"{paths[0]}: {counted(count, 'column')} in its first line, expected {', '.join(KINDS.values())} (1, 3 or 4)"
         )
-    first = _first_of_each(key for key, _ in _keyed(paths, columns))
-    labelled = _first_of_each(f"{key} {label}" for key, label in _keyed(paths, columns))
+    first = _first_of_each(key for key, _ in _keyed(paths, count))
+    labelled = _first_of_each(_keyed(paths, count))
     if (labelled & ~first).any():
-        row = int(np.argmax(labelled & ~first))
-        key, label = next(entry for place, entry in enumerate(_keyed(paths, columns)) if place == row)
-        raise UserError(f"{output}: not written, {key} has label {label} in one list and another in one before it")
-    with replacing(output) as file:
-        for keep, (_, line) in zip(first, _all_lines(paths, columns), strict=True):
+        key, label = next(islice(_keyed(paths, count), int(np.argmax(labelled & ~first)), None))
+        raise UserError(
+            f"{output}: not written, {' '.join(key)} has label {label} in one list and another in one before it"
+        )
+    with list_file(output) as write:
+        for keep, found in zip(first, _all_columns(paths, count), strict=True):
             if keep:
-                file.write(" ".join(line) + "\n")
+                write(line_of(*found))
     return int(first.sum()), int((~first).sum())
 
 
-def _all_lines(paths: list[Path], columns: int) -> Iterator[tuple[Path, list[str]]]:
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    return read_lines(path, "a list with one image a line")
+
+
+def _all_columns(paths: list[Path], count: int) -> Iterator[list[str]]:
+    """The columns of every line. Raises UserError for a line with another number of them."""
+    split = image_columns if count == 1 else columns
     for path in paths:
-        for number, line in read_lines(path):
-            if len(line) != columns:
+        for number, line in _lines(path):
+            found = split(line)
+            if len(found) != count:
                 raise UserError(
-                    f"{path}: line {number}: {len(line)} columns, expected {columns} as in {KINDS[columns]}"
+                    f"{path}: line {number}: {counted(len(found), 'column')}, expected {count} as in {KINDS[count]}"
                 )
-            yield path, line
+            yield found
 
 
-def _keyed(paths: list[Path], columns: int) -> Iterator[tuple[str, str]]:
+def _keyed(paths: list[Path], count: int) -> Iterator[tuple[tuple[str, ...], str]]:
     """(what is listed, its label) of every line."""
-    for _, line in _all_lines(paths, columns):
-        yield (" ".join(sorted(line[:2])), line[2]) if columns == 3 else (line[0], line[2] if columns == 4 else "")
+    for found in _all_columns(paths, count):
+        if count == 3:
+            yield tuple(sorted(found[:2])), found[2]
+        else:
+            yield (found[0],), found[2] if count == 4 else ""
 
 
-def _first_of_each(keys: Iterable[str]) -> np.ndarray:
+def _first_of_each(keys: Iterable[Hashable]) -> np.ndarray:
     """bool [N], whether no equal key stands before. Equal hashes of different keys are less likely than 1 in 10,000 in 50 million."""
     hashes = np.fromiter((hash(key) for key in keys), np.int64)
     first = np.zeros(len(hashes), bool)
@@ -67,7 +85,7 @@ def _first_of_each(keys: Iterable[str]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Source:
+class Part:
     """One training set of several, as a list or a folder: its labels are shifted by offset so that none collide."""
 
     path: Path
@@ -76,44 +94,53 @@ class Source:
     images: int
     names: dict[str, int]  # what its own labels are called -> label there
 
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON, for manifests."""
+        return {"path": str(self.path), "offset": self.offset, "classes": self.classes, "images": self.images}
+
     def entries(self) -> Iterator[Entry]:
         """With the labels they have in the whole."""
-        return ((image, label + self.offset) for image, label in _source_entries(self.path, self.names))
+        return ((image, label + self.offset) for image, label in _part_entries(self.path, self.names))
 
 
-def _source_entries(path: Path, names: dict[str, int]) -> Iterator[Entry]:
+def _part_entries(path: Path, names: dict[str, int]) -> Iterator[Entry]:
     return folder_entries(path, names) if path.is_dir() else read_train_list(path)
 
 
-def plan_sources(paths: list[Path]) -> list[Source]:
+def compound(paths: list[Path], output: Path) -> tuple[list[Part], Counts]:
+    """Write the sets at `paths` as one training list with its map of labels, in which `PATH:name there` is each name.
+
+    Raises UserError for an image that two of them have.
+    """
+    parts = plan_parts(paths)
+    counts = write_train_list(output, _entries(parts))
+    write_labels(
+        beside(output),
+        {f"{part.path}:{name}": label + part.offset for part in parts for name, label in part.names.items()},
+    )
+    return parts, counts
+
+
+def plan_parts(paths: list[Path]) -> list[Part]:
     """Read every source once and give it its offset. Raises UserError for an image that two sources have."""
-    sources: list[Source] = []
+    parts: list[Part] = []
     for path in paths:
         names = folder_labels(path) if path.is_dir() else {}
         counts: dict[int, int] = {}
-        for _, label in _source_entries(path, names):
+        for _, label in _part_entries(path, names):
             counts[label] = counts.get(label, 0) + 1
         if not counts:
             raise UserError(f"{path}: no images in it, expected a training list or a folder of identity folders")
-        offset = sources[-1].offset + sources[-1].classes if sources else 0
+        offset = parts[-1].offset + parts[-1].classes if parts else 0
         names = names or {str(label): label for label in sorted(counts)}
-        sources.append(Source(path, offset, max(counts) + 1, sum(counts.values()), names))
-    first = _first_of_each(image for image, _ in compound_entries(sources))
+        parts.append(Part(path, offset, max(counts) + 1, sum(counts.values()), names))
+    first = _first_of_each(image for image, _ in _entries(parts))
     if not first.all():
-        row = int(np.argmin(first))
-        image = next(image for place, (image, _) in enumerate(compound_entries(sources)) if place == row)
+        image, _ = next(islice(_entries(parts), int(np.argmin(first)), None))
         raise UserError(f"{image}: is listed twice in the sources, expected each image in one of them")
-    return sources
+    return parts
 
 
-def compound_entries(sources: list[Source]) -> Iterator[Entry]:
-    """All entries, source after source."""
-    for source in sources:
-        yield from source.entries()
-
-
-def compound_labels(sources: list[Source]) -> dict[str, int]:
-    """`SOURCE:name there` -> label in the whole."""
-    return {
-        f"{source.path}:{name}": label + source.offset for source in sources for name, label in source.names.items()
-    }
+def _entries(parts: list[Part]) -> Iterator[Entry]:
+    for part in parts:
+        yield from part.entries()

@@ -108,4 +108,5 @@ def _size(image: str) -> tuple[int, int]:
     face = cv2.imdecode(np.fromfile(image, np.uint8), cv2.IMREAD_COLOR)
     if face is None:
         raise UserError(f"{image}: not an image that OpenCV can decode")
-    return face.shape[:2]
+    height, width = face.shape[:2]
+    return int(height), int(width)

@@ -8,8 +8,10 @@ from pathlib import Path
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_json, replacing, sha256, write_json
 from magface_al.faces.formats import suffix_of
+from magface_al.faces.label_map import LABELS, write_labels
+from magface_al.faces.list_lines import line_of, list_file, listable
 from magface_al.faces.recordio import RecordFile, image_records
-from magface_al.faces.train_list import LABELS, Counts, Entry, without_space, write_labels, write_train_list
+from magface_al.faces.train_list import Counts, Entry, write_train_list
 from magface_al.pairs.bin_file import read_bin
 from magface_al.pairs.pair_file import PairFile
 
@@ -21,7 +23,7 @@ def claim_folder(folder: Path, source: Path) -> None:
 
     A RecordIO file is known by its size and its index: reading hundreds of gigabytes twice would take longer than going on.
     """
-    without_space(folder)
+    listable(folder)
     index = source.with_suffix(".idx")
     whole = index if index.exists() else source
     made_from = {"file": source.name, "bytes": source.stat().st_size, "sha256_of": whole.name, "sha256": sha256(whole)}
@@ -72,11 +74,12 @@ def bin_to_folder(path: Path, folder: Path) -> tuple[PairFile, int]:
     for number, (name, image) in enumerate(pair_file.held.items()):
         places[name] = folder / "images" / f"{number:06d}{suffix_of(image)}"
         kept += not _keep(places[name], image)
-    with replacing(folder / "img.list") as images, replacing(folder / "pair.list") as pairs:
+    with list_file(folder / "img.list") as write_image, list_file(folder / "pair.list") as write_pair:
         for pair in pair_file.pairs:
             first, second = places[pair.image1], places[pair.image2]
-            images.write(f"{first}\n{second}\n")
-            pairs.write(f"{first} {second} {pair.label}\n")
+            write_image(line_of(first))
+            write_image(line_of(second))
+            write_pair(line_of(first, second, pair.label))
     return pair_file, kept
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from magface_al.metrics import bootstrap
 from magface_al.metrics.roc import Figures, best_threshold
-from magface_al.pairs.pair_file import SAME, Pair, pair_identities
+from magface_al.pairs.pair_file import SAME, Pair
+from magface_al.pairs.people import pair_identities
 
 Values = dict[str, float | None]
 Limits = dict[str, tuple[float, float] | None]

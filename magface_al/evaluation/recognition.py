@@ -11,7 +11,8 @@ from magface_al.embedding.pair_scores import PairEmbeddings
 from magface_al.metrics import bootstrap
 from magface_al.metrics.kfold import PROTOCOLS, TenFold, cross_validate, fold_numbers
 from magface_al.metrics.roc import Figures
-from magface_al.pairs.pair_file import PairFile, name_people, pair_identities
+from magface_al.pairs.pair_file import PairFile
+from magface_al.pairs.people import name_people, pair_identities
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ IMAGE_SUFFIXES = tuple(suffix for kind in FORMATS for suffix in kind.suffixes)
 def format_of(data: bytes) -> Format | None:
     """The format of a file by its first bytes, whatever its name says; None for anything else."""
     return next((kind for kind in FORMATS if data.startswith(kind.start) and data[8:].startswith(kind.inner)), None)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name says that it is a picture: the one place that decides which files of a folder are read."""
+    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def suffix_of(data: bytes) -> str:

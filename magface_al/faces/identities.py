@@ -1,17 +1,47 @@
-"""Who an image shows, by its folder or by a list; and groups of images that answers join."""
+"""Who an image shows: the name of its folder, or what a list says; and groups of images that answers join."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_lines
+from magface_al.command.words import counted
+from magface_al.faces.formats import is_image
+from magface_al.faces.list_lines import columns
+
+Item = TypeVar("Item", bound=Hashable)
 
 
 def parent_folder(image: str) -> str:
     """The identity that an image's path implies: the name of its folder ("" for a bare file name)."""
     return Path(image).parent.name
+
+
+def identity_names(dataset: Path) -> list[str]:
+    """The identity folders of a data set: those with an image in them, sorted by name. A folder without is nobody."""
+    with os.scandir(dataset) as entries:
+        folders = [entry.name for entry in entries if entry.is_dir()]
+    return sorted(name for name in folders if _has_image(dataset / name))
+
+
+def _has_image(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(is_image(entry.name) for entry in entries)
+
+
+def identity_images(folder: Path) -> list[Path]:
+    """The images of one identity folder, sorted by name."""
+    with os.scandir(folder) as entries:
+        return [folder / name for name in sorted(entry.name for entry in entries if is_image(entry.name))]
+
+
+def identity_folders(dataset: Path) -> dict[str, list[Path]]:
+    """Identity folder -> its images, both sorted by name."""
+    return {name: identity_images(dataset / name) for name in identity_names(dataset)}
 
 
 def identities_of(images: Sequence[str], identity_list: Path | None = None) -> list[str]:
@@ -22,7 +52,7 @@ def identities_of(images: Sequence[str], identity_list: Path | None = None) -> l
     absent = [image for image in images if image not in known]
     if absent:
         raise UserError(
-            f"{identity_list}: {len(absent)} of {len(images)} images are not in it (first: {absent[0]}), expected all of them"
+            f"{identity_list}: {len(absent)} of {counted(len(images), 'image')} not in it (first: {absent[0]}), expected all of them"
         )
     return [known[image] for image in images]
 
@@ -36,17 +66,19 @@ def identity_lines(path: Path) -> Iterator[tuple[int, str, str]]:
     """(line number, image, identity) of lines `path identity` or MagFace training lines `path 0 id 0`. Raises UserError."""
     expected = "`path identity` or `path 0 id 0`"
     for number, line in read_lines(path, f"lines of {expected}"):
-        columns = line.split()
-        if len(columns) not in (2, 4):
-            raise UserError(f"{path}: line {number}: {len(columns)} columns, expected {expected}")
-        yield number, columns[0], columns[1] if len(columns) == 2 else columns[2]
+        found = columns(line)
+        if len(found) not in (2, 4):
+            raise UserError(
+                f"{path}: line {number}: {counted(len(found), 'column')}, expected {expected}, separated by tabs if the path has spaces"
+            )
+        yield number, found[0], found[1] if len(found) == 2 else found[2]
 
 
-def connected_components(items: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, str]:
+def connected_components(items: Iterable[Item], edges: Iterable[tuple[Item, Item]]) -> dict[Item, Item]:
     """Union-find: item -> a member that stands for its component, the same for all that the edges connect."""
     parent = {item: item for item in items}
 
-    def root(item: str) -> str:
+    def root(item: Item) -> Item:
         while parent[item] != item:
             parent[item] = parent[parent[item]]
             item = parent[item]

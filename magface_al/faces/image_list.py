@@ -1,4 +1,8 @@
-"""The image list: one path a line, further columns ignored; read as a stream, because lists can be long."""
+"""The image list: one path a line, further columns ignored; read as a stream, because lists can be long.
+
+Columns are those of list_lines. A line without a tab that is a file as a whole is one path, whatever spaces it has, so
+that `find` can write the list.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pathlib import Path
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_lines
+from magface_al.faces.list_lines import columns
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,14 @@ def read_image_list(path: Path, root: Path = Path(), *, allow_spaces: bool) -> I
     return ImageList(path, root, count)
 
 
+def image_columns(line: str, root: Path = Path()) -> list[str]:
+    """The columns of an image list's line: the path, then what nobody reads here."""
+    found = columns(line)
+    whole = line.strip()
+    return [whole] if "\t" not in whole and len(found) > 1 and (root / whole).is_file() else found
+
+
 def _names(path: Path, root: Path) -> Iterator[tuple[int, str]]:
-    """(line number, path) without blank lines. What follows a space is a further column, unless the whole line is a file."""
+    """(line number, path) without blank lines."""
     for number, line in read_lines(path, "a text file with one image path a line"):
-        columns = line.split()
-        whole = line.strip()
-        yield number, whole if len(columns) > 1 and (root / whole).is_file() else columns[0]
+        yield number, image_columns(line, root)[0]

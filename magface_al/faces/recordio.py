@@ -12,9 +12,9 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from magface_al.command.errors import UserError
+from magface_al.command.files import read_lines
 
 _MAGIC = struct.pack("<I", 0xCED7230A)
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
@@ -57,9 +57,7 @@ class RecordFile:
     def __enter__(self) -> RecordFile:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def read(self, key: int) -> Record:
@@ -152,7 +150,7 @@ def _cut(payload: bytes) -> list[bytes]:
 
 def _read_index(path: Path) -> dict[int, int]:
     offsets: dict[int, int] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in read_lines(path, "lines of a key and a byte offset"):
         try:
             key, offset = line.split()
             offsets[int(key)] = int(offset)
@@ -168,14 +166,14 @@ def images_by_label(records: RecordFile) -> dict[int, list[int]]:
     each identity record holds the key range of one person's images. Other files are read through once for their labels,
     and so are those with so many images that the ranges, which are float32, are no longer exact.
     """
-    header = records.read(0) if 0 in records.offsets else None
+    offsets = records.offsets
+    header = records.read(0) if 0 in offsets else None
     if header is not None and len(header.labels) == 2 and not header.image and header.labels[1] < EXACT_FLOAT32:
         first, last = (int(value) for value in header.labels)
-        ranges = [records.read(key).labels for key in range(first, last) if key in records.offsets]
+        ranges = [records.read(key).labels for key in range(first, last) if key in offsets]
         if ranges and all(len(limits) == 2 for limits in ranges):
             return {
-                label: [key for key in range(int(a), int(b)) if key in records.offsets]
-                for label, (a, b) in enumerate(ranges)
+                label: [key for key in range(int(a), int(b)) if key in offsets] for label, (a, b) in enumerate(ranges)
             }
     found: dict[int, list[int]] = {}
     for key, label, _ in image_records(records):

@@ -1,10 +1,15 @@
-"""Where faces with known identities come from: RecordIO, a folder of identity folders, or drawn people."""
+"""Labelled faces, whatever they are stored in: lists, identity folders, InsightFace's RecordIO, memory, or drawn people.
+
+Everything that reads faces of known people goes through `Source`; a new kind of data set is a new class here and a line
+in `open_source`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -12,118 +17,181 @@ import cv2
 import numpy as np
 
 from magface_al.command.errors import UserError
+from magface_al.command.words import counted
+from magface_al.faces.class_numbers import Numbering, check_below, number_identities, read_property
 from magface_al.faces.drawn.cameras import camera
 from magface_al.faces.drawn.people import draw_person
-from magface_al.faces.formats import IMAGE_SUFFIXES, suffix_of
+from magface_al.faces.identities import identity_folders, identity_lines
+from magface_al.faces.label_map import LABELS, folder_labels
 from magface_al.faces.recordio import RecordFile, images_by_label
 
 
-class FaceSource(Protocol):
-    """People with images, whatever they are stored in."""
+class Source(Protocol):
+    """Images of numbered people. labels int64 [N], from 0 on; classes: the ids behind the numbers."""
 
     description: str
+    labels: np.ndarray
+    classes: list[str]
+    notes: list[str]  # what is odd about the ids, in words
 
-    def people(self, identities: int, images: int) -> dict[str, int]:
-        """Person -> number of images. The numbers wanted matter only where people are drawn."""
+    def read(self, index: int) -> Path | bytes:
+        """What preprocess.decode_image takes. Raises UserError for a broken record."""
         ...
 
-    def image(self, person: str, index: int) -> tuple[bytes, str]:
-        """The file's bytes and its suffix. Raises ValueError if it is no readable image."""
+    def name(self, index: int) -> str:
+        """The image in words, for messages."""
+        ...
+
+    def listing(self) -> bytes:
+        """What tells these images from others, for the fingerprint."""
         ...
 
 
-@dataclass(frozen=True)
-class Folder:
-    """One folder a person."""
+class PathSource:
+    """Images on disk. paths bytes [N] relative to root, held in one array because there may be millions."""
 
-    path: Path
-    files: dict[str, list[Path]]
+    def __init__(self, place: str, root: Path, paths: Sequence[bytes], numbering: Numbering) -> None:
+        self.root, self.paths = root, np.array(paths)
+        self.labels, self.classes, self.notes = numbering
+        self.description = _described(self.labels, place)
 
-    @property
-    def description(self) -> str:
-        """For the screen."""
-        return f"{sum(map(len, self.files.values()))} images of {len(self.files)} people in {self.path}"
+    def read(self, index: int) -> Path:
+        """See Source."""
+        return self.root / os.fsdecode(self.paths[index])
 
-    def people(self, identities: int, images: int) -> dict[str, int]:
-        """See FaceSource."""
-        return {name: len(files) for name, files in self.files.items()}
+    def name(self, index: int) -> str:
+        """See Source."""
+        return str(self.read(index))
 
-    def image(self, person: str, index: int) -> tuple[bytes, str]:
-        """See FaceSource."""
-        path = self.files[person][index]
-        return _checked(path.read_bytes()), path.suffix.lower()
-
-
-@dataclass(frozen=True)
-class Records:
-    """A RecordIO face set; images are handed out byte for byte."""
-
-    records: RecordFile
-    keys: dict[str, list[int]]
-
-    @property
-    def description(self) -> str:
-        """For the screen."""
-        return f"{sum(map(len, self.keys.values()))} images of {len(self.keys)} people in {self.records.path}"
-
-    def people(self, identities: int, images: int) -> dict[str, int]:
-        """See FaceSource."""
-        return {name: len(keys) for name, keys in self.keys.items()}
-
-    def image(self, person: str, index: int) -> tuple[bytes, str]:
-        """See FaceSource."""
-        data = _checked(self.records.read(self.keys[person][index]).image)
-        return data, suffix_of(data)
+    def listing(self) -> bytes:
+        """See Source."""
+        return self.paths.tobytes()
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """People who do not exist."""
-
-    domain: str
-    seed: int
-
-    @property
-    def description(self) -> str:
-        """For the screen."""
-        return f"drawn people, domain {self.domain}, seed {self.seed}"
-
-    def people(self, identities: int, images: int) -> dict[str, int]:
-        """See FaceSource."""
-        return {str(number): images for number in range(identities)}
-
-    def image(self, person: str, index: int) -> tuple[bytes, str]:
-        """See FaceSource."""
-        return cv2.imencode(".png", draw_person(self.seed, int(person), index, self.domain))[1].tobytes(), ".png"
+def listed_source(path: Path, root: Path, num_classes: int | None) -> PathSource:
+    """The images of an identity list or a training list, whose paths start from root. Raises UserError."""
+    paths: list[bytes] = []
+    identities: list[str] = []
+    for number, image, identity in identity_lines(path):
+        if num_classes is not None:
+            check_below(identity, num_classes, f"{path}: line {number}")
+        paths.append(os.fsencode(image))
+        identities.append(sys.intern(identity))
+    if not paths:
+        raise UserError(f"{path}: no images in it, expected lines of `path 0 id 0`")
+    return PathSource(str(path), root, paths, number_identities(identities, num_classes))
 
 
-def _checked(data: bytes) -> bytes:
-    if not data or cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is None:
-        raise ValueError("not an image that OpenCV can decode")
-    return data
+def folder_source(path: Path, num_classes: int | None) -> PathSource:
+    """The images of identity folders, numbered as the folder's labels.tsv says where it has one. Raises UserError."""
+    folders = identity_folders(path)
+    if not folders:
+        raise UserError(f"{path}: neither train.rec nor folders with images in it, expected one of the two")
+    paths = [os.fsencode(file.relative_to(path)) for files in folders.values() for file in files]
+    counts = [len(files) for files in folders.values()]
+    if not (path / LABELS).exists():
+        identities = [name for name, count in zip(folders, counts, strict=True) for _ in range(count)]
+        return PathSource(str(path), path, paths, number_identities(identities, num_classes, where=str(path)))
+    labels = folder_labels(path)
+    numbers = np.repeat([labels[name] for name in folders], counts)
+    names = {label: name for name, label in labels.items()}
+    return PathSource(str(path), path, paths, number_identities(numbers, num_classes, names, str(path / LABELS)))
+
+
+class RecordSource:
+    """Images of a RecordIO file."""
+
+    def __init__(self, records: RecordFile, num_classes: int | None) -> None:
+        self.records = records
+        if not records.offsets:
+            raise UserError(f"{records.path}: no records in it, expected images")
+        last = max(records.offsets, key=records.offsets.__getitem__)
+        records.read(last)  # a truncated file is found here, not after hours
+        found = images_by_label(records)
+        if not found:
+            raise UserError(f"{records.path}: no images in its records, expected faces")
+        announced = read_property(records.path.parent / "property")
+        for label, keys in found.items():
+            if announced is not None and label >= announced:
+                raise UserError(
+                    f"{records.path}: record {keys[0]} has label {label}, but property announces {announced} classes, numbered from 0; "
+                    "one of the two files is of another set"
+                )
+        self.keys = np.array([key for keys in found.values() for key in keys])
+        labels = np.repeat(list(found), [len(keys) for keys in found.values()])
+        self.labels, self.classes, self.notes = number_identities(labels, num_classes)
+        self.description = _described(self.labels, str(records.path))
+
+    def read(self, index: int) -> bytes:
+        """See Source."""
+        return self.records.read(int(self.keys[index])).image
+
+    def name(self, index: int) -> str:
+        """See Source."""
+        return f"{self.records.path}: record {self.keys[index]}"
+
+    def listing(self) -> bytes:
+        """See Source."""
+        return self.keys.tobytes() + np.array([self.records.offsets[key] for key in self.keys.tolist()]).tobytes()
+
+
+class HeldSource:
+    """Images held in memory as the bytes of files; labels int64 [N]."""
+
+    def __init__(self, description: str, images: Sequence[bytes], labels: np.ndarray) -> None:
+        self.images, self.description = images, description
+        self.labels, self.classes, self.notes = number_identities(labels, None)
+
+    def read(self, index: int) -> bytes:
+        """See Source."""
+        return self.images[index]
+
+    def name(self, index: int) -> str:
+        """See Source."""
+        return f"{self.description}: image {index}"
+
+    def listing(self) -> bytes:
+        """See Source."""
+        return b"".join(self.images)
+
+
+class DrawnSource:
+    """People who do not exist, `images` pictures of each, drawn when they are read. Raises UserError for an unknown domain."""
+
+    def __init__(self, domain: str, seed: int, people: int, images: int) -> None:
+        camera(domain)
+        self.domain, self.seed, self.images = domain, seed, images
+        self.labels, self.classes, self.notes = number_identities(np.repeat(np.arange(people), images), None)
+        self.description = f"drawn people, domain {domain}, seed {seed}"
+
+    def read(self, index: int) -> bytes:
+        """See Source."""
+        person, image = divmod(index, self.images)
+        return cv2.imencode(".png", draw_person(self.seed, person, image, self.domain))[1].tobytes()
+
+    def name(self, index: int) -> str:
+        """See Source."""
+        return f"{self.description}: person {index // self.images}, image {index % self.images}"
+
+    def listing(self) -> bytes:
+        """See Source."""
+        return f"{self.description}, {len(self.labels)} images, {self.images} of each".encode()
+
+
+def _described(labels: np.ndarray, place: str) -> str:
+    return f"{counted(len(labels), 'image')} of {counted(len(np.unique(labels)), 'person', 'people')} in {place}"
 
 
 @contextmanager
-def open_source(dataset: Path | None, domain: str, seed: int) -> Iterator[FaceSource]:
-    """RecordIO if the folder has a train.rec, identity folders otherwise, drawn people without a folder. Raises UserError."""
-    if dataset is None:
-        camera(domain)
-        yield Drawn(domain, seed)
-        return
-    if not dataset.is_dir():
-        raise UserError(f"{dataset}: no such folder, expected one with train.rec, or with one folder a person")
-    if (dataset / "train.rec").exists():
-        with RecordFile(dataset / "train.rec") as records:
-            yield Records(records, {str(label): keys for label, keys in images_by_label(records).items()})
-        return
-    yield Folder(dataset, identity_folders(dataset))
+def open_source(path: Path, root: Path = Path(), num_classes: int | None = None) -> Iterator[Source]:
+    """Open a list, a folder of identity folders, a folder with a train.rec, or a .rec file. Raises UserError.
 
-
-def identity_folders(dataset: Path) -> dict[str, list[Path]]:
-    """Folder name -> its images, sorted, of a folder of identity folders. Raises UserError if there are none."""
-    files = {folder.name: sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-             for folder in sorted(dataset.iterdir()) if folder.is_dir()}  # fmt: skip
-    files = {name: images for name, images in files.items() if images}
-    if not files:
-        raise UserError(f"{dataset}: neither train.rec nor folders with images in it, expected one of the two")
-    return files
+    Relative paths of a list start from root. num_classes: ids are class numbers below it and stay as they are.
+    """
+    if path.suffix == ".rec" or (path / "train.rec").exists():
+        with RecordFile(path if path.suffix == ".rec" else path / "train.rec") as records:
+            yield RecordSource(records, num_classes)
+    elif path.is_dir():
+        yield folder_source(path, num_classes)
+    else:
+        yield listed_source(path, root, num_classes)

@@ -24,7 +24,8 @@ from magface_al.metrics.cosine import THRESHOLD, magnitudes, unit
 from magface_al.metrics.roc import Figures, best_threshold, confusion
 from magface_al.models.backbones import trainable_modules
 from magface_al.models.device import keep_freed_memory, mixed_precision
-from magface_al.pairs.pair_file import SAME, Pair, given_names, image_identities
+from magface_al.pairs.pair_file import SAME, Pair
+from magface_al.pairs.people import given_names, image_identities
 from magface_al.training.optimizer import average
 from magface_al.training.schedules import warmup_cosine
 

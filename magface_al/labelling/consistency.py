@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from magface_al.faces.identities import connected_components
-from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, contradictions
+from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair
+from magface_al.pairs.people import contradictions
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,19 @@ THRESHOLD = 0.4  # cosine; AT it a pair is called different. On unit vectors it 
 
 def unit(embeddings: np.ndarray) -> np.ndarray:
     """float [N, D] -> float32 [N, D] of length 1; a zero row stays zero."""
-    return (embeddings / np.maximum(magnitudes(embeddings), 1e-12)[:, None]).astype(np.float32, copy=False)
+    directions: np.ndarray = embeddings / np.maximum(magnitudes(embeddings), 1e-12)[:, None]
+    return directions.astype(np.float32, copy=False)
 
 
 def cosines(side1: np.ndarray, side2: np.ndarray) -> np.ndarray:
     """float [N, D] twice -> float64 [N], the cosine of each two rows; 0 where one of them is zero."""
     side1, side2 = side1.astype(float, copy=False), side2.astype(float, copy=False)
     lengths = np.linalg.norm(side1, axis=1) * np.linalg.norm(side2, axis=1)
-    return np.einsum("nd,nd->n", side1, side2) / np.maximum(lengths, 1e-24)
+    found: np.ndarray = np.einsum("nd,nd->n", side1, side2) / np.maximum(lengths, 1e-24)
+    return found
 
 
 def magnitudes(embeddings: np.ndarray) -> np.ndarray:
     """float [N, D] -> float32 [N], the Euclidean length of each row: MagFace's quality score."""
-    return np.linalg.norm(embeddings, axis=1)
+    lengths: np.ndarray = np.linalg.norm(embeddings, axis=1)
+    return lengths

@@ -56,7 +56,8 @@ class DiscardCurve:
 
 def pair_quality(quality1: np.ndarray, quality2: np.ndarray) -> np.ndarray:
     """float [N] of each side -> float [N]: the lower one."""
-    return np.minimum(quality1, quality2)
+    lower: np.ndarray = np.minimum(quality1, quality2)
+    return lower
 
 
 def discard_curve(

@@ -80,12 +80,14 @@ def cross_validate(
 
 
 def _angle(side1: np.ndarray, side2: np.ndarray) -> np.ndarray:
-    return np.arccos(np.clip(cosines(side1, side2), -1, 1)) / np.pi
+    angle: np.ndarray = np.arccos(np.clip(cosines(side1, side2), -1, 1)) / np.pi
+    return angle
 
 
 def _squared_distance(side1: np.ndarray, side2: np.ndarray) -> np.ndarray:
-    units = [side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-12) for side in (side1, side2)]
-    return ((units[0] - units[1]) ** 2).sum(1)
+    unit1, unit2 = (side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-12) for side in (side1, side2))
+    squared: np.ndarray = ((unit1 - unit2) ** 2).sum(1)
+    return squared
 
 
 def _best_cosine(cosine: np.ndarray, same: np.ndarray) -> float:
@@ -95,11 +97,13 @@ def _best_cosine(cosine: np.ndarray, same: np.ndarray) -> float:
 
 
 def _above(cosine: np.ndarray, same: np.ndarray, threshold: np.ndarray | float) -> np.ndarray:
-    return (cosine > threshold) == same
+    right: np.ndarray = (cosine > threshold) == same
+    return right
 
 
 def _below(distance: np.ndarray, same: np.ndarray, threshold: np.ndarray | float) -> np.ndarray:
-    return (distance < threshold) == same
+    right: np.ndarray = (distance < threshold) == same
+    return right
 
 
 def _first_of_grid(distance: np.ndarray, same: np.ndarray) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_json, write_json
-from magface_al.faces.identities import connected_components
+from magface_al.command.words import counted
 
 SAME, DIFFERENT = 1, 0
 
@@ -70,9 +70,7 @@ class PairFile:
         """The pairs that somebody has answered. Raises UserError if there are none."""
         kept = [pair for pair in self.pairs if pair.label is not None]
         if not kept:
-            raise UserError(
-                f"{self.path}: none of its {len(self.pairs)} pairs has a label, expected 1 or 0; label them first"
-            )
+            raise UserError(f"{self.path}: none of its pairs has a label, expected 1 or 0; label them first")
         return replace(self, pairs=kept)
 
     def without_holdout(self) -> PairFile:
@@ -80,8 +78,9 @@ class PairFile:
         nothing is left."""
         kept = [pair for pair in self.pairs if not pair.is_holdout()]
         if not kept:
+            which = "its only pair is" if len(self.pairs) == 1 else f"all {len(self.pairs)} pairs are"
             raise UserError(
-                f'{self.path}: all {len(self.pairs)} pairs are marked "holdout", which only measures the error; answer chosen pairs too'
+                f'{self.path}: {which} marked "holdout", which only measures the error; answer chosen pairs too'
             )
         return replace(self, pairs=kept)
 
@@ -148,53 +147,11 @@ def write_pairs(path: Path, pairs: Iterable[Pair], **extra: Any) -> None:
     write_json(path, {"pairs": [pair.to_dict() for pair in pairs], **extra})
 
 
-def given_names(pairs: Sequence[Pair]) -> dict[str, str]:
-    """Image -> who is on it, where a pair says so (identity1, identity2)."""
-    return {
-        name: str(pair.extra[key]) for pair in pairs for name, key in _named(pair) if pair.extra.get(key) is not None
-    }
-
-
-def name_people(pairs: Sequence[Pair]) -> bool:
-    """Whether the pairs say of each of their images who is on it."""
-    known = given_names(pairs)
-    return all(name in known for pair in pairs for name, _ in _named(pair))
-
-
-def image_identities(pairs: Sequence[Pair]) -> dict[str, str]:
-    """Image -> identity: the pairs' identity1/identity2 where given, otherwise what the answers imply.
-
-    Images without a given identity that are joined by "same" answers (directly or through others) get one identity.
-    """
-    known = given_names(pairs)
-    same = [(pair.image1, pair.image2) for pair in pairs if pair.label == SAME]
-    groups = connected_components([name for pair in pairs for name, _ in _named(pair)], same)
-    return {name: known.get(name, f"group of {group}") for name, group in groups.items()}
-
-
-def pair_identities(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
-    """The person on each side of every pair, as image_identities has them."""
-    identity = image_identities(pairs)
-    return [identity[pair.image1] for pair in pairs], [identity[pair.image2] for pair in pairs]
-
-
-def _named(pair: Pair) -> tuple[tuple[str, str], tuple[str, str]]:
-    return (pair.image1, "identity1"), (pair.image2, "identity2")
-
-
-def contradictions(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs called different whose two images the "same" answers connect: one of those answers is wrong."""
-    same = [(pair.image1, pair.image2) for pair in pairs if pair.label == SAME]
-    groups = connected_components([name for pair in pairs for name, _ in _named(pair)], same)
-    return [pair for pair in pairs if pair.label == DIFFERENT and groups[pair.image1] == groups[pair.image2]]
-
-
 def describe(pairs: Sequence[Pair]) -> str:
-    """Counts for the screen: "200 pairs (100 same, 100 different)"."""
+    """Counts for the screen: "200 pairs (100 same, 100 different)"; "no pairs" for none."""
+    if not pairs:
+        return "no pairs"
     count = Counter(pair.label for pair in pairs)
-    parts = [
-        f"{count[label]} {word}"
-        for label, word in ((SAME, "same"), (DIFFERENT, "different"), (None, "unanswered"))
-        if count[label]
-    ]
-    return f"{len(pairs)} pairs ({', '.join(parts)})"
+    words = ((SAME, "same"), (DIFFERENT, "different"), (None, "unanswered"))
+    parts = [f"{count[label]} {word}" for label, word in words if count[label]]
+    return f"{counted(len(pairs), 'pair')} ({', '.join(parts)})"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from magface_al.faces.identities import connected_components
-from magface_al.pairs.pair_file import Pair, image_identities, name_people
+from magface_al.pairs.pair_file import Pair
+from magface_al.pairs.people import image_identities, name_people
 
 DRAWS = 64  # random partitions tried; the one that wastes fewest pairs is taken
 

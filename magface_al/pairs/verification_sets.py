@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from magface_al.command.errors import UserError
-from magface_al.faces.formats import IMAGE_SUFFIXES
+from magface_al.command.files import read_lines
+from magface_al.command.words import counted
+from magface_al.faces import formats
+from magface_al.faces.list_lines import columns
 from magface_al.pairs.bin_file import read_bin
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, PairFile, read_pairs
 
@@ -34,89 +37,89 @@ def read_verification_set(path: Path, roots: Sequence[Path] = ()) -> PairFile:
         pair_file = read_pairs(path).labelled()
         return _rooted(pair_file, roots) if "root" not in pair_file.extra else pair_file
     lines = _lines(path)
-    lfw = lines[1:] if len(lines[0][1]) <= 2 and all(word.isdigit() for word in lines[0][1]) else lines
+    lfw = lines[1:] if len(lines[0][1]) <= 2 and all(word.isdecimal() for word in lines[0][1]) else lines
     if lfw and _is_lfw(lfw[0][1]):
         return _lfw(path, lfw, roots)
     return _rooted(PairFile(path, _labelled(path, lines)), roots)
 
 
 def _lines(path: Path) -> list[Line]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file, expected a .bin, a pairs JSON, LFW's pairs.txt or a pair list"
-        ) from None
-    except UnicodeDecodeError:
-        raise UserError(
-            f"{path}: not text, expected LFW's pairs.txt or a pair list; a set of images ends in .bin"
-        ) from None
-    lines = [(number, line.split("\t") if "\t" in line else line.split()) for number, line in enumerate(text.splitlines(), 1)
-             if line.strip()]  # fmt: skip
+    lines: list[Line] = []
+    for number, line in read_lines(path, "a .bin, a pairs JSON, LFW's pairs.txt or a pair list"):
+        if not _is_text(line):
+            raise UserError(f"{path}: not text, expected LFW's pairs.txt or a pair list; a set of images ends in .bin")
+        lines.append((number, columns(line)))
     if not lines:
         raise UserError(f"{path}: no pairs in it, expected one a line")
-    return [(number, [word.strip() for word in columns]) for number, columns in lines]
+    return lines
 
 
-def _is_lfw(columns: list[str]) -> bool:
-    numbers = columns[1:] if len(columns) == 3 else columns[1::2] if len(columns) == 4 else []
-    return bool(numbers) and all(word.isdigit() for word in numbers) and not columns[0].isdigit()
+def _is_text(line: str) -> bool:
+    """Whether no byte of the line has come through as a surrogate."""
+    return not any("\udc80" <= character <= "\udcff" for character in line)
+
+
+def _is_lfw(words: list[str]) -> bool:
+    numbers = words[1:] if len(words) == 3 else words[1::2] if len(words) == 4 else []
+    return bool(numbers) and all(word.isdecimal() for word in numbers) and not words[0].isdecimal()
 
 
 def _lfw(path: Path, lines: list[Line], roots: Sequence[Path]) -> PairFile:
     def pairs(suffix: str) -> list[Pair]:
         found = []
-        for number, columns in lines:
-            if not _is_lfw(columns):
+        for number, words in lines:
+            if not _is_lfw(words):
                 raise UserError(f"{path}: line {number}: expected `name i j` or `name1 i name2 j`")
-            first, second = (columns[0], columns[1]), (columns[-2] if len(columns) == 4 else columns[0], columns[-1])
-            images = [f"{name}/{name}_{int(index):04d}{suffix}" for name, index in (first, second)]
-            label = SAME if len(columns) == 3 else DIFFERENT
-            found.append(Pair(*images, label, {"identity1": first[0], "identity2": second[0]}))
+            name1, name2 = words[0], words[-2] if len(words) == 4 else words[0]
+            image1, image2 = (
+                f"{name}/{name}_{int(index):04d}{suffix}" for name, index in ((name1, words[1]), (name2, words[-1]))
+            )
+            label = SAME if len(words) == 3 else DIFFERENT
+            found.append(Pair(image1, image2, label, {"identity1": name1, "identity2": name2}))
         return found
 
-    sets = (_rooted(PairFile(path, pairs(suffix)), roots) for suffix in IMAGE_SUFFIXES)
+    sets = (_rooted(PairFile(path, pairs(suffix)), roots) for suffix in formats.IMAGE_SUFFIXES)
     present = (pair_file for pair_file in sets if pair_file.locate(pair_file.pairs[0].image1).exists())
-    return next(present, None) or _rooted(PairFile(path, pairs(IMAGE_SUFFIXES[0])), roots)
+    return next(present, None) or _rooted(PairFile(path, pairs(formats.IMAGE_SUFFIXES[0])), roots)
 
 
 def _labelled(path: Path, lines: list[Line]) -> list[Pair]:
-    for number, columns in lines:
-        if columns[-1] not in LABELS:
+    for number, words in lines:
+        if words[-1] not in LABELS:
             raise UserError(
-                f"{path}: line {number}: the last column is {columns[-1]!r}, expected 1 (same) or 0 (different)"
+                f"{path}: line {number}: the last column is {words[-1]!r}, expected 1 (same) or 0 (different)"
             )
     image_list = path.parent / "img.list"
     if image_list.exists():
         return _beside(path, lines, image_list)
-    for number, columns in lines:
-        if len(columns) != 3:
+    for number, words in lines:
+        if len(words) != 3:
             raise UserError(
-                f"{path}: line {number}: {len(columns)} columns, expected `image1 image2 label`; a list of labels alone needs "
+                f"{path}: line {number}: {counted(len(words), 'column')}, expected `image1 image2 label`; a list of labels alone needs "
                 "MagFace's img.list beside it"
             )
-        if columns[0].isdigit() and columns[1].isdigit():
+        if words[0].isdecimal() and words[1].isdecimal():
             raise UserError(
                 f"{path}: line {number}: images are given as numbers, expected paths; use the set's .bin instead"
             )
-    return [Pair(columns[0], columns[1], LABELS[columns[2]]) for _, columns in lines]
+    return [Pair(words[0], words[1], LABELS[words[2]]) for _, words in lines]
 
 
 def _beside(path: Path, lines: list[Line], image_list: Path) -> list[Pair]:
-    images = [columns[0] for _, columns in _lines(image_list)]
+    images = [words[0] for _, words in _lines(image_list)]
     if len(images) != 2 * len(lines):
         raise UserError(
-            f"{path}: {len(lines)} pairs, but {image_list.name} beside it has {len(images)} images, expected two a pair"
+            f"{path}: {counted(len(lines), 'pair')}, but {image_list.name} beside it has {counted(len(images), 'image')}, expected two a pair"
         )
     pairs = []
-    for k, (number, columns) in enumerate(lines):
+    for k, (number, words) in enumerate(lines):
         first, second = images[2 * k], images[2 * k + 1]
-        named = [Path(name).name for name in columns[:-1]]
+        named = [Path(name).name for name in words[:-1]]
         if len(named) == 2 and named != [Path(first).name, Path(second).name]:
             raise UserError(
-                f"{path}: line {number}: names {columns[0]} and {columns[1]}, but {image_list.name} has {first} and {second} there"
+                f"{path}: line {number}: names {words[0]} and {words[1]}, but {image_list.name} has {first} and {second} there"
             )
-        pairs.append(Pair(first, second, LABELS[columns[-1]]))
+        pairs.append(Pair(first, second, LABELS[words[-1]]))
     return pairs
 
 

@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from magface_al.command.errors import UserError
-from magface_al.faces.training_set import number_identities, open_training_set
+from magface_al.faces.class_numbers import number_identities
+from magface_al.faces.training_set import open_training_set
 
 
 def test_identities_are_numbered_in_order_and_gaps_are_told():

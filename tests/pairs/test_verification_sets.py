@@ -36,9 +36,9 @@ def test_a_list_of_two_images_and_a_label_needs_no_img_list(tmp_path):
     ("pairs", "images", "message"),
     [
         ("a.jpg b.jpg 1\nc.jpg d.jpg 2\n", None, "line 2: the last column is '2', expected 1"),
-        ("1\n0\n", None, "line 1: 1 columns, expected `image1 image2 label`"),
+        ("1\n0\n", None, "line 1: 1 column, expected `image1 image2 label`"),
         ("0 1 1\n2 3 0\n", None, "images are given as numbers, expected paths"),
-        ("a.jpg b.jpg 1\n", "a.jpg\n", "1 pairs, but img.list beside it has 1 images, expected two a pair"),
+        ("a.jpg b.jpg 1\n", "a.jpg\n", "1 pair, but img.list beside it has 1 image, expected two a pair"),
         ("a.jpg b.jpg 1\n", "a.jpg\nc.jpg\n", "line 1: names a.jpg and b.jpg, but img.list has a.jpg and c.jpg there"),
         ("Ann\t1\t2\nBo\t1\tCy\n", None, "line 2: expected `name i j` or `name1 i name2 j`"),
         ("\n", None, "no pairs in it"),

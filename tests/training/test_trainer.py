@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from magface_al.faces.drawn.people import draw_people
-from magface_al.faces.training_set import HeldSource, TrainingSet
+from magface_al.faces.sources import HeldSource
+from magface_al.faces.training_set import TrainingSet
 from magface_al.models.checkpoint import new_backbone
 from magface_al.training.batches import FaceReader
 from magface_al.training.loss_scale import LossScale

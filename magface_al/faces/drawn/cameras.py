@@ -47,7 +47,9 @@ class Camera:
         _, data = cv2.imencode(
             ".jpg", recorded, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(self.quality[0], self.quality[1] + 1))]
         )
-        return cv2.imdecode(data, cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        return decoded
 
 
 DOMAINS = {
