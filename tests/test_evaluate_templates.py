@@ -11,8 +11,9 @@ from sklearn.metrics import roc_auc_score
 
 from magface_al.command.errors import UserError
 from magface_al.evaluation import templates
-from magface_al.evaluation.ijb_meta import match_rows, tinyface_roles
+from magface_al.evaluation.ijb_meta import match_rows
 from magface_al.evaluation.templates import POOLINGS, pool_templates, score_template_pairs
+from magface_al.evaluation.tinyface import tinyface_roles
 from magface_al.metrics.cosine import magnitudes, unit
 from magface_al.metrics.identification import search
 
