@@ -1,1 +1,1 @@
-"""The benchmarks of the field: verification sets, templates, quality scores, and a model before and after."""
+"""The field's benchmarks."""
