@@ -10,8 +10,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from magface_al.command.errors import UserError
-from magface_al.evaluation.ijb_meta import tinyface_roles
 from magface_al.evaluation.templates import POOLINGS
+from magface_al.evaluation.tinyface import tinyface_roles
 from magface_al.metrics.cosine import magnitudes
 from tests.support.templates import FACES, TEMPLATES, D, draw_templates, pooled_by_hand
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from magface_al.command.run import Run
+from magface_al.embedding.model_flags import ModelChoice
+from magface_al.embedding.pair_scores import score_pairs
 from magface_al.metrics import bootstrap
-from magface_al.metrics.roc import Figures, best_threshold
-from magface_al.pairs.pair_file import SAME, Pair
+from magface_al.metrics.roc import LABELS, Figures, best_threshold, percent
+from magface_al.pairs.pair_file import SAME, Pair, describe, read_pairs
 from magface_al.pairs.people import pair_identities
 
+MAX_EER_RISE = 0.01  # on ordinary faces; one percentage point more and the change is called harm
 Values = dict[str, float | None]
 Limits = dict[str, tuple[float, float] | None]
 
@@ -63,9 +68,36 @@ class Comparison:
 
 
 def _differences(before: Values, after: Values) -> Values:
-    return {
-        name: None if value is None or after[name] is None else after[name] - value for name, value in before.items()
-    }
+    both = ((name, value, after[name]) for name, value in before.items())
+    return {name: None if old is None or new is None else new - old for name, old, new in both}
+
+
+def compare(
+    pairs: Path, before: ModelChoice, after: ModelChoice, run: Run, threshold: float, resamples: int, seed: int
+) -> Comparison:
+    """Score one pairs file with both models; a pair counts only if both could read its images. Raises UserError."""
+    pair_file = read_pairs(pairs).labelled()
+    run.input(pairs, describe(pair_file.pairs))
+    of_before = score_pairs(pair_file, before, run)
+    of_after = score_pairs(of_before.pair_file, after, run)
+    kept = of_before.pair_file.pairs
+    return Comparison(kept, of_before.similarity, of_after.similarity, threshold, seed, resamples)
+
+
+def before_after_table(comparison: Comparison) -> str:
+    """Before, after and the change of every figure in points, with the interval of the change."""
+    before, after = comparison.figures_before, comparison.figures_after
+    changes, intervals = comparison.change(), comparison.change_intervals()
+    lines = [f"{'':>14}  {'before':>18}  {'after':>18}  {'change in points [95 % interval]':>34}"]
+    for name, label in LABELS.items():
+        change, limits = changes[name], intervals[name]
+        delta = "" if change is None else f"{100 * change:+.2f}"
+        interval = "" if change is None or limits is None else f"[{100 * limits[0]:+.2f}, {100 * limits[1]:+.2f}]"
+        values = f"{percent(name, before[name]):>18}  {percent(name, after[name]):>18}"
+        lines.append(f"{label:>14}  {values}  {delta:>14} {interval:>19}")
+    best = ["undefined" if value is None else f"{value:.3f}" for value in comparison.best_thresholds()]
+    lines.append(f"{'best threshold':>14}  {best[0]:>18}  {best[1]:>18}")
+    return "\n".join(lines)
 
 
 def flipped_pairs(comparison: Comparison) -> tuple[list[Pair], list[Pair]]:
@@ -74,10 +106,13 @@ def flipped_pairs(comparison: Comparison) -> tuple[list[Pair], list[Pair]]:
     right_after = (comparison.after > comparison.threshold) == comparison.same
 
     def listed(rows: np.ndarray, outcome: str) -> list[Pair]:
-        return [
-            replace(pair, extra={**pair.extra, "similarity_before": round(float(comparison.before[k]), 6),
-                                 "similarity": round(float(comparison.after[k]), 6), "outcome": outcome})
-            for k, pair in enumerate(comparison.pairs) if rows[k]
-        ]  # fmt: skip
+        return [_flipped(comparison, row, outcome) for row in np.flatnonzero(rows).tolist()]
 
     return listed(~right_before & right_after, "fixed"), listed(right_before & ~right_after, "broken")
+
+
+def _flipped(comparison: Comparison, row: int, outcome: str) -> Pair:
+    """The pair with both similarities and what became of it, for flipped.json."""
+    before, after = (round(float(scores[row]), 6) for scores in (comparison.before, comparison.after))
+    pair = comparison.pairs[row]
+    return replace(pair, extra={**pair.extra, "similarity_before": before, "similarity": after, "outcome": outcome})

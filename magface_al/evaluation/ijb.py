@@ -2,85 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from magface_al.command.errors import UserError
+from magface_al.command.run import Run
 from magface_al.embedding.store import FeatureStore
 from magface_al.evaluation import ijb_meta
-from magface_al.evaluation.templates import POOLINGS, Templates, pool_templates, score_template_pairs
-from magface_al.metrics.cosine import unit
-from magface_al.metrics.identification import Search, search
-from magface_al.metrics.roc import FAR_TARGETS, Ranking, auc, eer, nearest_operating_point, operating_point
+from magface_al.evaluation.far_rules import FarRule, at_fars
+from magface_al.evaluation.galleries import FPIRS, of_search
+from magface_al.evaluation.results import markdown_table
+from magface_al.evaluation.templates import Pooling, Templates, pool_templates, score_template_pairs
+from magface_al.metrics.identification import search
+from magface_al.metrics.roc import FAR_TARGETS, LABELS, Ranking, auc, eer, percent
 
-RANKS = (1, 5, 10, 20)
-FPIRS = (0.01, 0.1)
 Curve = tuple[np.ndarray, np.ndarray]  # FMR, TAR
 
 
-class Meter(Protocol):
-    """A progress bar such as tqdm's."""
-
-    def update(self, n: int) -> object:
-        """n more are done."""
-        ...
-
-
-MakeMeter = Callable[[int, str], AbstractContextManager[Meter]]  # how many there are, and what they are
-
-
 class IJB:
-    """The meta files, read once; then call it with a feature store for one model's figures.
+    """The meta files, read once, before any feature store; then call it with a store for one model's figures.
 
     prefix is the folder and the beginning of the files' names (meta/ijbc). Raises UserError for a broken or absent file.
     """
 
-    def __init__(self, prefix: Path, pooling: str, far_rule: str, meter: MakeMeter) -> None:
-        self.pooling, self.far_rule, self.meter = POOLINGS[pooling], far_rule, meter
+    def __init__(self, prefix: Path, pooling: Pooling, far_rule: FarRule, run: Run) -> None:
+        self.pooling, self.far_rule, self.run = pooling, far_rule, run
         self.faces_path = ijb_meta.meta_file(prefix, "face_tid_mid.txt")
         self.pairs_path = ijb_meta.meta_file(prefix, "template_pair_label.txt")
         self.probe_path = ijb_meta.meta_file(prefix, "1N_probe_mixed.csv")
-        self.faces = ijb_meta.read_faces(prefix, with_detection=self.pooling.detection)
+        self.faces = ijb_meta.read_faces(prefix, with_detection=pooling.detection)
         self.template1, self.template2, self.same = ijb_meta.read_template_pairs(self.pairs_path)
+        self.genuine = int(np.count_nonzero(self.same))
+        self.impostors = len(self.same) - self.genuine
         self.galleries = {path: ijb_meta.read_roster(path) for path in ijb_meta.galleries(prefix)}
         self.probes = ijb_meta.read_roster(self.probe_path) if self.galleries else None
+        run.input(self.faces_path, f"{len(self.faces.names)} faces")
+        run.input(self.pairs_path, f"{len(self.same)} template pairs ({self.genuine} genuine)")
+        for path, roster in self.galleries.items():
+            run.input(path, f"a gallery of {len(roster.template)} templates")
+        if not self.galleries:
+            run.note(f"no {prefix.name}_1N_gallery_*.csv in {prefix.parent}, so there is no 1:N search")
 
-    def rows(self, store: FeatureStore) -> np.ndarray:
-        """int64 [N]: where each face stands in the store, -1 for one that is absent."""
-        return ijb_meta.match_rows(self.faces.names, store.names)
-
-    def __call__(self, store: FeatureStore, rows: np.ndarray) -> tuple[dict[str, Any], Curve]:
-        """(figures for results.json, the ROC thinned out for a picture). rows as `rows` gives them; absent faces are left out."""
+    def __call__(self, store: FeatureStore, allow_failures: bool) -> tuple[dict[str, Any], Curve]:
+        """(figures for results.json, the ROC thinned out for a picture). allow_failures: leave out faces that the store lacks."""
+        rows = self._rows(store, allow_failures)
         there = rows >= 0
         faces = self.faces
         detection = None if faces.detection is None else faces.detection[there]
-        with self.meter(int(there.sum()), "image") as progress:
+        with tqdm(total=int(there.sum()), unit="image", unit_scale=True) as progress:
             templates = pool_templates(
-                store.embeddings, rows[there], faces.template[there], faces.media[there], detection, self.pooling, progress.update
-            )  # fmt: skip
+                store.embeddings,
+                rows[there],
+                faces.template[there],
+                faces.media[there],
+                detection,
+                self.pooling,
+                progress.update,
+            )
+        counts = {"faces": int(there.sum()), "faces_left_out": int((~there).sum()), "templates": len(templates.ids)}
         figures, curve = self._verify(templates)
-        figures = {
-            "faces": int(there.sum()),
-            "faces_left_out": int((~there).sum()),
-            "templates": len(templates.ids),
-        } | figures
         if self.probes is not None:
             figures["identification"] = self._identify(templates)
-        return figures, curve
+        return counts | figures, curve
+
+    def _rows(self, store: FeatureStore, allow_failures: bool) -> np.ndarray:
+        """int64 [N]: where each face stands in the store, -1 for one that is absent. Raises UserError unless it may be."""
+        rows = ijb_meta.match_rows(self.faces.names, store.names)
+        absent = np.flatnonzero(rows < 0)
+        if len(absent):
+            first = self.faces.names[absent[0]]
+            message = f"{store.path}: {len(absent)} of {len(rows)} faces have no embedding (first: {first})"
+            if not allow_failures or len(absent) == len(rows):
+                raise UserError(f"{message}; embed them, or give --allow_failures to leave them out")
+            self.run.note(f"{message}; they are left out")
+        return rows
 
     def _verify(self, templates: Templates) -> tuple[dict[str, Any], Curve]:
-        sides = [templates.rows(ids, str(self.pairs_path)) for ids in (self.template1, self.template2)]
-        with self.meter(len(self.same), "pair") as progress:
-            similarity = score_template_pairs(templates.directions, *sides, progress.update)
+        rows1, rows2 = (templates.rows(ids, str(self.pairs_path)) for ids in (self.template1, self.template2))
+        with tqdm(total=len(self.same), unit="pair", unit_scale=True) as progress:
+            similarity = score_template_pairs(templates.directions, rows1, rows2, progress.update)
         fmr, tar = Ranking(similarity, self.same).roc()
-        genuine = int(np.count_nonzero(self.same))
-        impostors = len(self.same) - genuine
-        figures = {"genuine_pairs": genuine, "impostor_pairs": impostors, "auc": auc(fmr, tar), "eer": eer(fmr, tar)}
-        return figures | at_fars(fmr, tar, impostors, self.far_rule), thinned(fmr, tar)
+        figures = {
+            "genuine_pairs": self.genuine,
+            "impostor_pairs": self.impostors,
+            "auc": auc(fmr, tar),
+            "eer": eer(fmr, tar),
+        }
+        return figures | at_fars(fmr, tar, self.impostors, self.far_rule), thinned(fmr, tar)
 
     def _identify(self, templates: Templates) -> dict[str, Any]:
         """The CMC in every gallery and in all together; TPIR at FPIR in every gallery, whose strangers are the other's people."""
@@ -98,42 +110,17 @@ class IJB:
         return found
 
 
-def tinyface(store: FeatureStore) -> dict[str, Any]:
-    """Closed-set search of TinyFace's probes among their mates and the distractors. Raises UserError for another store."""
-    try:
-        probe, gallery, subject = ijb_meta.tinyface_roles(store.names)
-    except UserError as error:
-        raise UserError(f"{store.path}: {error}") from None
-    done = search(unit(store.embeddings[probe]), subject[probe], unit(store.embeddings[gallery]), subject[gallery])
-    return {"identification": {"TinyFace": of_search(done)}}
-
-
-def of_search(done: Search, fpirs: Sequence[float] = ()) -> dict[str, Any]:
-    """Rank-k rates, the CMC up to the highest of RANKS, and TPIR at FPIRs, for results.json."""
-    cmc = done.cmc(max(RANKS))
-    return {
-        "probes": len(done.rank),
-        "probes_with_mate": int(np.count_nonzero(done.rank)),
-        **{f"rank_{rank}": None if cmc is None else float(cmc[rank - 1]) for rank in RANKS},
-        **{f"tpir_at_fpir_{fpir:g}": done.tpir(fpir) for fpir in fpirs},
-        "cmc": None if cmc is None else cmc.tolist(),
-    }
-
-
-def at_fars(fmr: np.ndarray, tar: np.ndarray, impostors: int, rule: str) -> dict[str, float | None]:
-    """tar_at_far_F and far_attained_F of every target, by the rule "at_most" or "nearest"."""
-    found: dict[str, float | None] = {}
-    for far in FAR_TARGETS:
-        point = (
-            nearest_operating_point(fmr, tar, far) if rule == "nearest" else operating_point(fmr, tar, far, impostors)
-        )
-        found[f"tar_at_far_{far:g}"], found[f"far_attained_{far:g}"] = point or (None, None)
-    return found
+def verification_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """1:1, a row a model; empty where no pairs were verified."""
+    verified = {model: result for model, result in results.items() if "auc" in result}
+    names = [*(f"tar_at_far_{far:g}" for far in reversed(FAR_TARGETS)), "auc", "eer"]
+    rows = [[model, of["flip"], *(percent(name, of[name]) for name in names)] for model, of in verified.items()]
+    return markdown_table(["1:1", "flip", *(LABELS[name] for name in names)], rows, left=2) if rows else ""
 
 
 def thinned(fmr: np.ndarray, tar: np.ndarray, points: int = 20_000) -> Curve:
     """At most that many points of a ROC, spread evenly over the logarithm of the FMR."""
-    lowest = fmr[min(np.searchsorted(fmr, 0, side="right"), len(fmr) - 1)] or 1.0
+    lowest = fmr[min(int(np.searchsorted(fmr, 0, side="right")), len(fmr) - 1)] or 1.0
     wanted = np.append(0.0, np.geomspace(lowest, 1, points - 1))
     at = np.unique(np.searchsorted(fmr, wanted * (1 + 1e-12), side="right") - 1)
     return fmr[at], tar[at]

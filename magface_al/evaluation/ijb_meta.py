@@ -1,4 +1,4 @@
-"""The meta files of IJB-B and IJB-C, as the recognition community passes them on, and the roles of TinyFace's images.
+"""The meta files of IJB-B and IJB-C, as the recognition community passes them on.
 
 PREFIX_face_tid_mid.txt          image template media
 PREFIX_template_pair_label.txt   template template label (1 same, 0 different)
@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from magface_al.command.errors import UserError
+from magface_al.command.files import read_lines
 
-DISTRACTOR = -100  # AdaFace validation_lq/tinyface_helper.py gives it to the faces of nobody
+HINT = "--meta is the folder and the beginning of the files' names, as meta/ijbc"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def read_faces(prefix: Path, *, with_detection: bool) -> Faces:
     """Read PREFIX_face_tid_mid.txt and, if asked, the scores of PREFIX_name_5pts_score.txt. Raises UserError."""
     path = meta_file(prefix, "face_tid_mid.txt")
     names, template, media = [], [], []
-    for number, line in _numbered(path):
+    for number, line in read_lines(path, f"lines of `image template media`; {HINT}"):
         columns = line.split()
         if len(columns) != 3 or not (columns[1].isdigit() and columns[2].lstrip("-").isdigit()):
             raise UserError(f"{path}: line {number}: {line.strip()!r}, expected `image template media`")
@@ -60,23 +61,13 @@ def read_faces(prefix: Path, *, with_detection: bool) -> Faces:
     return Faces(names, np.array(template, np.int64), np.array(media, np.int64), detection)
 
 
-def _numbered(path: Path) -> Any:
-    try:
-        with path.open(encoding="utf-8") as file:
-            yield from enumerate(file, 1)
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file; --meta is the folder and the beginning of the files' names, as meta/ijbc"
-        ) from None
-
-
 def _detection_scores(path: Path, names: list[str]) -> np.ndarray:
     scores: dict[str, float] = {}
-    for number, line in _numbered(path):
+    for number, line in read_lines(path, f"lines of an image, ten coordinates and a score; {HINT}"):
         columns = line.split()
         try:
             scores[columns[0]] = float(columns[-1])
-        except (IndexError, ValueError):
+        except ValueError:
             raise UserError(
                 f"{path}: line {number}: {line.strip()!r}, expected an image, ten coordinates and a score"
             ) from None
@@ -131,29 +122,3 @@ def match_rows(names: list[str], stored: list[str]) -> np.ndarray:
             )
         row_of[file] = row
     return np.array([row_of.get(name.rpartition("/")[2], -1) for name in names], np.int64)
-
-
-def tinyface_roles(names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(probe rows, gallery rows, subject int64 [N]) of the images of TinyFace's Testing_Set.
-
-    The folder says what an image is for (Probe, Gallery_Match, Gallery_Distractor), the whole number before the first
-    underscore of its name who it shows; images of other folders are left aside. Raises UserError.
-    """
-    roles: dict[str, list[int]] = {"Probe": [], "Gallery_Match": [], "Gallery_Distractor": []}
-    subject = np.full(len(names), DISTRACTOR, np.int64)
-    for row, name in enumerate(names):
-        path = Path(name)
-        role = next((part for part in reversed(path.parts[:-1]) if part in roles), None)
-        if role is None:
-            continue
-        roles[role].append(row)
-        number = path.name.split("_")[0]
-        if role != "Gallery_Distractor":
-            if not number.isdigit():
-                raise UserError(f"{name}: expected a file name that begins with the person's number and an underscore")
-            subject[row] = int(number)
-    if not roles["Probe"] or not roles["Gallery_Match"]:
-        raise UserError(
-            "no images of TinyFace's folders Probe and Gallery_Match in the feature store, expected its Testing_Set"
-        )
-    return np.array(roles["Probe"]), np.array(roles["Gallery_Match"] + roles["Gallery_Distractor"]), subject

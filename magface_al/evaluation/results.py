@@ -1,10 +1,20 @@
-"""Tables in Markdown that are also straight columns on a screen."""
+"""What an evaluation leaves behind: tables in Markdown that are also straight columns on a screen, and JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from magface_al.command.errors import UserError
+from magface_al.command.files import replacing, write_json
+
+
+def write_results(folder: Path, name: str, text: str, content: Mapping[str, Any]) -> None:
+    """NAME.md with the text that the screen shows, and NAME.json with every figure."""
+    with replacing(folder / f"{name}.md") as file:
+        file.write(text)
+    write_json(folder / f"{name}.json", content)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

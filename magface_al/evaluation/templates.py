@@ -22,25 +22,26 @@ PAIRS = 4096  # scored at a time: both sides stay in the processor's cache
 class Pooling:
     """An image counts as its unit embedding times magnitude ** magnitude_power times its detection score if `detection`.
 
-    unit_media: bring each media's mean to length 1 before the media are added.
+    unit_media: bring each media's mean to length 1 before the media are added. meaning: for --help.
     """
 
+    meaning: str
     magnitude_power: int
     detection: bool = False
     unit_media: bool = False
 
 
-# "magnitude" is MagFace's --magface_qlt 1 and insightface's N1D0; "uniform" N0D0, "detection" N0D1, "insightface" N1D1, the
-# default of arcface_torch/eval_ijbc.py (whose use_norm_score=True keeps the norm; in ijb_evals.py the name means the
-# opposite). "magface" is eval_ijb.py without --magface_qlt, "adaface" multiplies by the norm once more
-# (validation_mixed/validate_IJB_BC.py @c60eaa78).
+# The first is the default. "magnitude" is MagFace's --magface_qlt 1 and insightface's N1D0; "uniform" N0D0, "detection"
+# N0D1, "insightface" N1D1, the default of arcface_torch/eval_ijbc.py (whose use_norm_score=True keeps the norm; in
+# ijb_evals.py the name means the opposite). "magface" is eval_ijb.py without --magface_qlt, "adaface" multiplies by the
+# norm once more (validation_mixed/validate_IJB_BC.py @c60eaa78).
 POOLINGS = {
-    "magnitude": Pooling(1),
-    "uniform": Pooling(0),
-    "detection": Pooling(0, detection=True),
-    "insightface": Pooling(1, detection=True),
-    "magface": Pooling(1, unit_media=True),
-    "adaface": Pooling(2),
+    "magnitude": Pooling("its magnitude", 1),
+    "uniform": Pooling("the same as every other", 0),
+    "detection": Pooling("its detection score", 0, detection=True),
+    "insightface": Pooling("its magnitude times its detection score", 1, detection=True),
+    "magface": Pooling("its magnitude, and every media the same, as MagFace does", 1, unit_media=True),
+    "adaface": Pooling("its magnitude squared, as AdaFace does", 2),
 }
 
 
@@ -96,7 +97,8 @@ def _weighted(faces: np.ndarray, weight: np.ndarray, pooling: Pooling) -> np.nda
     if pooling.magnitude_power != 1:
         lengths = np.maximum(magnitudes(faces), 1e-12)
         weight = weight * lengths ** (pooling.magnitude_power - 1)
-    return faces * weight[:, None]
+    weighted: np.ndarray = faces * weight[:, None]
+    return weighted
 
 
 def _pool(faces: np.ndarray, template: np.ndarray, media: np.ndarray, pooling: Pooling) -> np.ndarray:

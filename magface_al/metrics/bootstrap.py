@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-RESAMPLES = 500
+RESAMPLES, SEED = 500, 42
 CONFIDENCE = 0.95
 
 

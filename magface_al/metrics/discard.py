@@ -16,6 +16,8 @@ import numpy as np
 from magface_al.metrics.bootstrap import intervals
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3)  # at which the table gives the FNMR
+MAGFACE_STEP, MAGFACE_FMR = 0.05, 1e-3  # eval/eval_quality/eval_quality.py @99bae614
+MAGFACE_IMPOSTORS = 101  # it stops where fewer are left
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def ideal_curve(missed: int, genuine: int) -> DiscardCurve:
 
 
 def magface_curve(similarity: np.ndarray, same: np.ndarray, quality: np.ndarray) -> DiscardCurve:
-    """eval/eval_quality/eval_quality.py @99bae614, exactly: shares of all pairs in steps of 5 %, the threshold chosen anew.
+    """MagFace's own evaluation, exactly: shares of all pairs in steps of 5 %, the threshold chosen anew.
 
     similarity float64 [N], quality float [N], same [N] bool. The threshold is the distance at place (M - 1) // 1000 of the
     M impostor pairs left, in rising order; a pair strictly below it is called same, so the FMR stays below 1e-3. With
@@ -116,10 +118,10 @@ def magface_curve(similarity: np.ndarray, same: np.ndarray, quality: np.ndarray)
     distance = np.arccos(np.clip(similarity, -1, 1)) / np.pi
     order = np.argsort(quality, kind="stable")
     shares, fnmr = [], []
-    for share in np.arange(0, 0.98, 0.05):
+    for share in np.arange(0, 0.98, MAGFACE_STEP):
         kept = order[int(share * len(order)) :]
         genuine, impostor = distance[kept][same[kept]], np.sort(distance[kept][~same[kept]])
-        if len(impostor) > 100 and len(genuine):
+        if len(impostor) >= MAGFACE_IMPOSTORS and len(genuine):
             shares.append(float(share))
-            fnmr.append(float(np.mean(genuine >= impostor[(len(impostor) - 1) // 1000])))
-    return DiscardCurve(np.array(shares), np.array(fnmr), end=shares[-1] + 0.05)
+            fnmr.append(float(np.mean(genuine >= impostor[(len(impostor) - 1) // round(1 / MAGFACE_FMR)])))
+    return DiscardCurve(np.array(shares), np.array(fnmr), end=shares[-1] + MAGFACE_STEP)

@@ -20,6 +20,7 @@ from magface_al.command.errors import UserError
 from magface_al.metrics.cosine import cosines
 from magface_al.metrics.roc import best_threshold
 
+FOLDS = 10
 GRID = np.arange(0, 4, 0.01)
 
 
@@ -36,16 +37,18 @@ class TenFold:
 class Protocol:
     """measure: raw embeddings of both sides, float64 [N, D] -> [N]. choose: measures and labels -> threshold.
 
-    judge: measures, labels and threshold -> bool [..., N], right or wrong; the threshold may be [T, 1].
+    judge: measures, labels and threshold -> bool [..., N], right or wrong; the threshold may be [T, 1]. subtract_mean:
+    whether the mean of the other folds is taken away first, None where the caller may choose. meaning: for --help.
     """
 
+    meaning: str
     measure: Callable[[np.ndarray, np.ndarray], np.ndarray]
     choose: Callable[[np.ndarray, np.ndarray], float]
     judge: Callable[[np.ndarray, np.ndarray, np.ndarray | float], np.ndarray]
-    subtract_mean: bool = False
+    subtract_mean: bool | None = False
 
 
-def fold_numbers(count: int, folds: int = 10) -> np.ndarray:
+def fold_numbers(count: int, folds: int = FOLDS) -> np.ndarray:
     """int [count]: the fold of each pair in file order; the first count % folds folds are one longer (KFold of scikit-learn)."""
     sizes = np.full(folds, count // folds)
     sizes[: count % folds] += 1
@@ -80,13 +83,13 @@ def cross_validate(
 
 
 def _angle(side1: np.ndarray, side2: np.ndarray) -> np.ndarray:
-    angle: np.ndarray = np.arccos(np.clip(cosines(side1, side2), -1, 1)) / np.pi
-    return angle
+    angle: np.ndarray = np.arccos(np.clip(cosines(side1, side2), -1, 1))
+    return angle / np.pi
 
 
 def _squared_distance(side1: np.ndarray, side2: np.ndarray) -> np.ndarray:
-    unit1, unit2 = (side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-12) for side in (side1, side2))
-    squared: np.ndarray = ((unit1 - unit2) ** 2).sum(1)
+    units = [side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-12) for side in (side1, side2)]
+    squared: np.ndarray = ((units[0] - units[1]) ** 2).sum(1)
     return squared
 
 
@@ -121,9 +124,12 @@ def _strictly_apart(cosine: np.ndarray, same: np.ndarray, threshold: np.ndarray 
     return np.where(same, cosine > threshold, cosine < threshold)
 
 
+# The first is the default.
 PROTOCOLS = {
-    "cosine": Protocol(cosines, _best_cosine, _above),
-    "magface": Protocol(_angle, _first_of_grid, _below, subtract_mean=True),
-    "insightface": Protocol(_squared_distance, _first_of_grid, _below),
-    "facexzoo": Protocol(lambda a, b: cosines(a, b).astype(np.float32), _best_difference, _strictly_apart),
+    "cosine": Protocol("the sound way", cosines, _best_cosine, _above, subtract_mean=None),
+    "magface": Protocol("MagFace's own", _angle, _first_of_grid, _below, subtract_mean=True),
+    "insightface": Protocol("that of arcface_torch", _squared_distance, _first_of_grid, _below),
+    "facexzoo": Protocol(
+        "that of FaceX-Zoo", lambda a, b: cosines(a, b).astype(np.float32), _best_difference, _strictly_apart
+    ),
 }

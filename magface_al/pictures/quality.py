@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magface_al.metrics.discard import DiscardCurve
+from magface_al.evaluation.quality import Decision, Sides
+from magface_al.faces.preprocess import decode_image
+from magface_al.metrics.discard import DiscardCurve, ideal_curve
+from magface_al.pairs.pair_file import PairFile
 from magface_al.pictures.canvas import DASHES, NEUTRAL, SERIES, new_figure
 
 if TYPE_CHECKING:
@@ -84,3 +87,29 @@ def quality_histogram(name: str, scores: np.ndarray, examples: Sequence[Example]
 
 def _quantile_name(quantile: float) -> str:
     return {0.0: "lowest", 0.5: "median", 1.0: "highest"}.get(quantile, f"{100 * quantile:g} % are lower")
+
+
+def decided_figure(curves: Mapping[str, DiscardCurve], limit: float, decision: Decision) -> Figure:
+    """discard_figure with the words of the decision; the best curve possible too, where there is one threshold."""
+    if decision.threshold is None or decision.missed is None:
+        return discard_figure(curves, limit, "FNMR in % at a new threshold each time", "% of all pairs discarded")
+    ideal = ideal_curve(decision.missed, decision.genuine_pairs)
+    ylabel = f"FNMR in % at cosine {decision.threshold:.3f}"
+    return discard_figure(curves, limit, ylabel, "% of the genuine pairs discarded", ideal)
+
+
+def histogram_of_images(name: str, pair_file: PairFile, sides: Sides, note: Callable[[str], object]) -> Figure:
+    """quality_histogram with every image of the pairs once; note is told of an example that cannot be read."""
+    score_of: dict[str, float] = {}
+    for pair, score1, score2 in zip(pair_file.pairs, *sides, strict=True):
+        score_of |= {pair.image1: float(score1), pair.image2: float(score2)}
+    names, scores = list(score_of), np.array(list(score_of.values()))
+    examples = []
+    for quantile, row in quantile_rows(scores):
+        try:
+            face = decode_image(pair_file.source(names[row]))[0]
+        except ValueError as error:
+            note(f"{names[row]}: {error}; its place in the histogram of {name} stays empty")
+            face = None
+        examples.append(Example(quantile, float(scores[row]), face))
+    return quality_histogram(name, scores, examples)
