@@ -85,7 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.errors import WorkError
     from magface_al.command.files import replacing, write_json
-    from magface_al.pictures.canvas import roc_figure, save_figure
+    from magface_al.pictures.canvas import save_figure
+    from magface_al.pictures.curves import roc_figure
 
     check(args)
     rows = models(args)

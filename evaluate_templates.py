@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from magface_al.embedding.store import FeatureStore
-    from magface_al.evaluation.ijb import IJB, Curve
+    from magface_al.evaluation.ijb import IJB
+    from magface_al.metrics.roc import Curve
 
 POOLINGS = ("magnitude", "uniform", "detection", "insightface", "magface", "adaface")
 
@@ -174,7 +175,8 @@ def tables(results: dict[str, dict[str, Any]]) -> str:
 
 def draw(folder: Path, results: dict[str, dict[str, Any]], curves: dict[str, Curve]) -> list[str]:
     """roc.png and cmc.png, of whichever there is; returns their names."""
-    from magface_al.pictures.canvas import cmc_figure, roc_figure, save_figure
+    from magface_al.pictures.canvas import save_figure
+    from magface_al.pictures.curves import cmc_figure, roc_figure
 
     pictures = {}
     if curves:

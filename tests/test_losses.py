@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from magface_al.finetuning import losses
-from magface_al.finetuning.tuner import balanced_batches
+from magface_al.finetuning.answered_pairs import balanced_batches
 from magface_al.training.schedules import warmup_cosine
 
 

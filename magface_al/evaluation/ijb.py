@@ -9,17 +9,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from magface_al.evaluation import ijb_meta
 from magface_al.command.errors import UserError
 from magface_al.embedding.store import FeatureStore
+from magface_al.evaluation import ijb_meta
+from magface_al.evaluation.templates import POOLINGS, Templates, pool_templates, score_template_pairs
 from magface_al.metrics.cosine import unit
 from magface_al.metrics.identification import Search, search
-from magface_al.metrics.roc import FAR_TARGETS, Ranking, auc, eer, nearest_operating_point, operating_point
-from magface_al.evaluation.templates import POOLINGS, Templates, pool_templates, score_template_pairs
+from magface_al.metrics.roc import FAR_TARGETS, Curve, Ranking, auc, eer, nearest_operating_point, operating_point
 
 RANKS = (1, 5, 10, 20)
 FPIRS = (0.01, 0.1)
-Curve = tuple[np.ndarray, np.ndarray]  # FMR, TAR
 
 
 class Meter(Protocol):

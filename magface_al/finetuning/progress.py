@@ -16,7 +16,8 @@ from magface_al.finetuning.tuner import FineTuner
 from magface_al.models.backbone import Backbone
 from magface_al.models.checkpoint import load_backbone, save_backbone
 from magface_al.models.weight_files import read_checkpoint
-from magface_al.pictures.canvas import history_figure, save_figure
+from magface_al.pictures.canvas import save_figure
+from magface_al.pictures.history import history_figure
 
 BEST, STATE = "magface_feedback_best.pth", "training_state.pth"
 HIGHER_IS_BETTER = {"auc": True, "accuracy": True, "eer": False}

@@ -12,7 +12,8 @@ from magface_al.command.errors import UserError
 from magface_al.command.files import replacing, write_json
 from magface_al.models.checkpoint import save_backbone
 from magface_al.models.weight_files import read_checkpoint
-from magface_al.pictures.canvas import save_figure, training_figure
+from magface_al.pictures.canvas import save_figure
+from magface_al.pictures.history import training_figure
 from magface_al.training.trainer import Trainer
 
 LAST, BEST, STATE, HISTORY = "last.pth", "best.pth", "training_state.pth", "history.json"
