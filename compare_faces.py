@@ -59,8 +59,14 @@ def main(args: argparse.Namespace, run: Run) -> None:
     print(matrix)
     run.output(args.output_dir, "comparison.json, comparison.png")
     if matrix.resized:
+        side = backbone.preprocessing.size
         run.note(
-            f"{matrix.resized} images were not {backbone.preprocessing.size} px squares and were resized; unaligned photos give poor embeddings"
+            (
+                f"1 image was not a {side} px square and was resized"
+                if matrix.resized == 1
+                else f"{matrix.resized} images were not {side} px squares and were resized"
+            )
+            + "; unaligned photos give poor embeddings"
         )
     if len(matrix.names) > MOST_SHOWN:
         run.note(

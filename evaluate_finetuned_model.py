@@ -62,7 +62,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.files import write_json
     from magface_al.evaluation.before_after import before_after_table, compare, flipped_pairs
     from magface_al.pairs.pair_file import write_pairs
-    from magface_al.pictures.canvas import before_after_figure, save_figure
+    from magface_al.pictures.canvas import save_figure
+    from magface_al.pictures.curves import before_after_figure
 
     args.output_dir.mkdir(parents=True, exist_ok=True)
     run.path = args.output_dir / "manifest.json"

@@ -68,7 +68,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.embedding.pair_scores import PairEmbedder
     from magface_al.evaluation import recognition
     from magface_al.evaluation.results import write_results
-    from magface_al.pictures.canvas import roc_figure, save_figure
+    from magface_al.pictures.canvas import save_figure
+    from magface_al.pictures.curves import roc_figure
 
     flags.require_model(args.checkpoint, args.features_list)
     settings = recognition.Settings(args.protocol, args.subtract_mean, args.folds, args.resamples, args.seed)

@@ -45,10 +45,12 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.embedding.store import read_features
     from magface_al.evaluation.galleries import cmc_curves, search_table
-    from magface_al.evaluation.ijb import IJB, Curve, verification_table
+    from magface_al.evaluation.ijb import IJB, verification_table
     from magface_al.evaluation.results import distinct_names, write_results
     from magface_al.evaluation.tinyface import tinyface
-    from magface_al.pictures.canvas import cmc_figure, roc_figure, save_figure
+    from magface_al.metrics.roc import Curve
+    from magface_al.pictures.canvas import save_figure
+    from magface_al.pictures.curves import cmc_figure, roc_figure
 
     ijb = None if args.tinyface else IJB(args.meta, POOLINGS[args.pooling], FAR_RULES[args.far_rule], run)
     results: dict[str, dict[str, Any]] = {}

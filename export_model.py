@@ -15,40 +15,37 @@ from pathlib import Path
 from magface_al.command import cli
 from magface_al.command.run import Run
 from magface_al.embedding import model_flags
-
-NATIVE_CONVENTION = {"magface": "magface", "insightface": "arcface"}
+from magface_al.models.backbone import FAMILIES
+from magface_al.models.export_layouts import DEFAULT, EXPORT_LAYOUTS
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     files = parser.add_argument_group("files")
-    files.add_argument(
-        "--output_file", type=Path, required=True, metavar="OUT", help="file to write; the suffix says what"
-    )
-    files.add_argument(
-        "--layout",
-        choices=["magface", "insightface"],
-        help="whose keys and BatchNorm eps .pth and .safetensors get (default: magface)",
-    )
+    target = "file to write; the suffix says what"
+    files.add_argument("--output_file", type=Path, required=True, metavar="OUT", help=target)
+    keys = f"whose keys and BatchNorm eps .pth and .safetensors get (default: {DEFAULT})"
+    files.add_argument("--layout", choices=EXPORT_LAYOUTS, help=keys)
     model_flags.add_checkpoint_options(parser)
     return parser
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.models.checkpoint import load_backbone
-    from magface_al.models.export import export
+    from magface_al.models.export import export_model
 
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing, trainable=True)
     backbone.own_preprocessing = backbone.preprocessing  # what --preprocessing says is recorded
     run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
     run.path = args.output_file.with_name(args.output_file.name + ".json")
     run.facts |= backbone.origin()
-    run.output(args.output_file, export(backbone, args.output_file, args.layout))
-    preset, layout = backbone.preprocessing.name(), args.layout or "magface"
-    bare = args.output_file.suffix == ".pth" and layout == "insightface"
-    if args.output_file.suffix != ".onnx" and preset != NATIVE_CONVENTION[layout]:
+    run.output(args.output_file, export_model(backbone, args.output_file, args.layout))
+    preset, name = backbone.preprocessing.name(), args.layout or DEFAULT
+    layout = EXPORT_LAYOUTS[name]
+    bare, native = layout.bare and args.output_file.suffix == ".pth", FAMILIES[layout.family].preprocessing
+    if args.output_file.suffix != ".onnx" and preset != native:
         run.note(
-            f"{layout}'s own programs read images as {NATIVE_CONVENTION[layout]}, and these weights want {preset}"
+            f"{name}'s own programs read images as {native}, and these weights want {preset}"
             + ("; the file has no place to say so: give --preprocessing wherever it is used" if bare else "")
         )
     option = f" --preprocessing {preset}" if bare else ""

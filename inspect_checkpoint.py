@@ -4,7 +4,7 @@ reads    --checkpoint  weights;  --feedback_file  labelled pairs (optional), sco
 writes   nothing; prints the table
 example  python inspect_checkpoint.py --checkpoint magface_epoch_00025.pth --feedback_file feedback.json
 
-The convention of highest AUC is the one that the weights were trained with; a wrong one loses accuracy in silence.
+The convention of highest AUC is most likely the one that the weights were trained with; a wrong one loses accuracy in silence.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
+    from magface_al.evaluation.presets import advice, try_presets
     from magface_al.models.checkpoint import load_backbone
+    from magface_al.pairs.pair_file import describe, read_pairs
 
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
     run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
@@ -41,14 +43,17 @@ def main(args: argparse.Namespace, run: Run) -> None:
     if args.feedback_file is None:
         run.suggest(f"python inspect_checkpoint.py --checkpoint {args.checkpoint} --feedback_file PAIRS.json")
         return
-    rows = conventions(args, run)
+    in_use = backbone.preprocessing.name()
+    pair_file = read_pairs(args.feedback_file).labelled()
+    run.input(args.feedback_file, describe(pair_file.pairs))
+    tried = try_presets(pair_file, model_flags.model_choice(args), in_use, run)
     print(f"\n{'convention':>14}  {'AUC':>8}  {'EER':>8}  {'accuracy':>8}  {'at threshold':>12}")
-    for name, auc, eer, accuracy, threshold in rows:
-        mark = "  <- in use" if name == backbone.preprocessing.name() else ""
-        print(f"{name:>14}  {auc:8.4f}  {eer:8.2%}  {accuracy:8.2%}  {threshold:12.3f}{mark}")
-    best = rows[0][0]
-    if best != backbone.preprocessing.name():
-        run.note(f"these pairs are told apart best as {best}: consider --preprocessing {best} in every stage")
+    for preset in tried:
+        auc, eer, accuracy, threshold = preset.row()
+        mark = "  <- in use" if preset.name == in_use else ""
+        print(f"{preset.name:>14}  {auc:8.4f}  {eer:8.2%}  {accuracy:8.2%}  {threshold:12.3f}{mark}")
+    if said := advice(tried, in_use):
+        run.note(said)
 
 
 def facts(backbone: Backbone) -> list[tuple[str, str]]:
@@ -62,30 +67,6 @@ def facts(backbone: Backbone) -> list[tuple[str, str]]:
         ("flip rule", f"{backbone.flip}, in this family's published figures (--flip auto)"),
         ("weights sha256", backbone.weights_sha256),
     ]
-
-
-def conventions(args: argparse.Namespace, run: Run) -> list[tuple[str, float, float, float, float]]:
-    """(convention, AUC, EER, best accuracy, its threshold) of every convention, best AUC first."""
-    from dataclasses import replace
-
-    from magface_al.command.errors import UserError
-    from magface_al.embedding.pair_scores import score_pairs
-    from magface_al.faces.preprocess import PRESETS
-    from magface_al.metrics.roc import Figures, best_threshold
-    from magface_al.pairs.pair_file import describe, read_pairs
-
-    pair_file = read_pairs(args.feedback_file).labelled()
-    run.input(args.feedback_file, describe(pair_file.pairs))
-    if len(set(pair_file.labels())) < 2:
-        raise UserError(f"{args.feedback_file}: expected both same and different pairs, to tell the conventions apart")
-    rows = []
-    for name in PRESETS:
-        scores = score_pairs(pair_file, replace(model_flags.model_choice(args), preprocessing=name), run)
-        same = scores.pair_file.labels()
-        threshold, accuracy = best_threshold(scores.similarity, same)
-        figures = Figures(scores.similarity, same, threshold)()
-        rows.append((name, figures["auc"], figures["eer"], accuracy, threshold))
-    return sorted(rows, key=lambda row: -row[1])
 
 
 if __name__ == "__main__":

@@ -12,15 +12,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from magface_al.command import cli, numbers
 from magface_al.command.run import Run
 from magface_al.embedding import model_flags
 from magface_al.metrics.cosine import THRESHOLD
-
-if TYPE_CHECKING:
-    from magface_al.embedding.pair_scores import PairScores
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -54,8 +50,10 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.errors import UserError
     from magface_al.command.files import replacing, write_json
     from magface_al.embedding.pair_scores import score_pairs
+    from magface_al.evaluation.error_summary import summarize, summary_rows
     from magface_al.pairs.pair_file import describe, read_pairs
-    from magface_al.pictures.canvas import png_bytes, score_figure
+    from magface_al.pictures.canvas import png_bytes
+    from magface_al.pictures.curves import score_figure
     from magface_al.pictures.error_folders import write_errors
     from magface_al.pictures.error_page import error_page
 
@@ -70,7 +68,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     summary = summarize(scores, args.threshold, args.seed)
     curves = png_bytes(score_figure(scores.similarity, scores.pair_file.labels(), args.threshold))
     cards = write_errors(scores, args.threshold, args.output_dir, args.max_fp, args.max_fn)
-    rows = table(summary)
+    rows = summary_rows(summary)
     title = f"{args.feedback_file} at threshold {args.threshold:g}"
     with replacing(args.output_dir / "index.html") as file:
         file.write(error_page(title, rows, curves, cards))
@@ -84,56 +82,6 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.output(args.output_dir / "index.html", "the page to look at")
     model = args.checkpoint or "CKPT"
     run.suggest(f"python finetune_on_feedback.py --checkpoint {model} --feedback_file {args.feedback_file}")
-
-
-def summarize(scores: PairScores, threshold: float, seed: int) -> dict[str, Any]:
-    """error_summary.json: counts, rates, curves' figures, and 95 % intervals over identities."""
-    from magface_al.metrics import bootstrap, roc
-    from magface_al.pairs.people import pair_identities
-
-    same = scores.pair_file.labels()
-    figures = roc.Figures(scores.similarity, same, threshold)
-    counts = roc.confusion(scores.similarity, same, threshold)
-    best, best_accuracy = roc.best_threshold(scores.similarity, same)
-    resamples = bootstrap.identity_resamples(*pair_identities(scores.pair_file.pairs), seed)
-    return {
-        **figures(),
-        **vars(counts),
-        "threshold": threshold,
-        "pairs": len(same),
-        "genuine_pairs": int(same.sum()),
-        "impostor_pairs": int((~same).sum()),
-        "best_threshold": best,
-        "best_threshold_accuracy": best_accuracy,
-        "intervals_95": bootstrap.intervals(figures, resamples),
-    }
-
-
-def table(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """The figures as (name, value [interval]) for the screen and the page."""
-    from magface_al.metrics.roc import LABELS, percent
-
-    rows = [("pairs", f"{summary['pairs']} ({summary['genuine_pairs']} genuine, {summary['impostor_pairs']} impostor)"),
-            ("false positives", str(summary["false_positives"])), ("false negatives", str(summary["false_negatives"]))]  # fmt: skip
-    for name, label in LABELS.items():
-        limits = summary["intervals_95"][name]
-        value = percent(name, summary[name])
-        rows.append(
-            (
-                label,
-                value
-                if limits is None or summary[name] is None
-                else f"{value}  [{percent(name, limits[0])}, {percent(name, limits[1])}]",
-            )
-        )
-    if summary["best_threshold"] is not None:
-        rows.append(
-            (
-                "best threshold",
-                f"{summary['best_threshold']:.3f} (accuracy {percent('accuracy', summary['best_threshold_accuracy'])} on these very pairs)",
-            )
-        )
-    return rows
 
 
 if __name__ == "__main__":

@@ -24,7 +24,10 @@ from magface_al.command.run import Run
 from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.preprocess import PRESETS, decode_image
 from magface_al.finetuning import losses
-from magface_al.finetuning.tuner import AnsweredPairs, FineTuner, Recipe, index_pairs
+from magface_al.finetuning.answered_pairs import AnsweredPairs, index_pairs
+from magface_al.finetuning.recipe import Recipe
+from magface_al.finetuning.tuner import FineTuner
+from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.backbones import build_backbone
 from magface_al.models.device import pick_device
 from magface_al.pairs.pair_file import Pair
@@ -72,12 +75,7 @@ def draw_pairs(folder: Path, count: int) -> list[Pair]:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
-    parser.add_argument(
-        "--arch",
-        choices=["iresnet18", "iresnet50", "iresnet100", "mobilefacenet"],
-        default="iresnet18",
-        help="backbone",
-    )
+    parser.add_argument("--arch", choices=ARCHITECTURES, default="iresnet18", help="backbone")
     parser.add_argument("--batch_size", type=numbers.positive_int, default=16, help="pairs a step")
     parser.add_argument("--rounds", type=numbers.positive_int, default=3, help="steps timed; the fastest counts")
     parser.add_argument("--force_cpu", action="store_true", help="no GPU")

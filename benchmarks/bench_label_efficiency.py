@@ -34,7 +34,9 @@ from magface_al.command.files import write_json
 from magface_al.command.run import Run
 from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.preprocess import to_input
-from magface_al.finetuning.tuner import FineTuner, Recipe, index_pairs
+from magface_al.finetuning.answered_pairs import index_pairs
+from magface_al.finetuning.recipe import Recipe
+from magface_al.finetuning.tuner import FineTuner
 from magface_al.metrics.bootstrap import mean_interval
 from magface_al.metrics.cosine import magnitudes, unit
 from magface_al.metrics.roc import Ranking, eer

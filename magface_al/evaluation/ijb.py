@@ -18,9 +18,7 @@ from magface_al.evaluation.galleries import FPIRS, of_search
 from magface_al.evaluation.results import markdown_table
 from magface_al.evaluation.templates import Pooling, Templates, pool_templates, score_template_pairs
 from magface_al.metrics.identification import search
-from magface_al.metrics.roc import FAR_TARGETS, LABELS, Ranking, auc, eer, percent
-
-Curve = tuple[np.ndarray, np.ndarray]  # FMR, TAR
+from magface_al.metrics.roc import FAR_TARGETS, LABELS, Curve, Ranking, auc, eer, percent
 
 
 class IJB:

@@ -1,13 +1,19 @@
 """Losses on pairs of embeddings. Every margin and threshold says in its name which space it lives in.
 
-Embeddings are unit vectors, float32 [B, D]; `same` is bool [B], True where a pair shows one person. All return a scalar.
-On the unit sphere the Euclidean distance d and the cosine c are tied by d^2 = 2 - 2c.
+First the formulas: embeddings are unit vectors, float32 [B, D]; `same` is bool [B], True where a pair shows one person. All
+return a scalar. On the unit sphere the Euclidean distance d and the cosine c are tied by d^2 = 2 - 2c. At the end stand the
+losses that recipe.LOSSES names: each takes the embedded pairs of a step and the recipe.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import torch
 from torch.nn import functional as F  # noqa: N812 (the field's name for it)
+
+from magface_al.finetuning.recipe import Recipe
 
 LOGISTIC_SCALE = 20.0  # how sharply a pair's loss fades as its cosine leaves the threshold
 TEMPERATURE = 0.07  # of the softmax over the batch, as in MoCo (He et al. 2020)
@@ -61,4 +67,52 @@ def distillation(raw: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
     """
     turned = 1 - F.cosine_similarity(raw, teacher)
     scaled = (raw.norm(dim=1).clamp_min(1e-6).log() - teacher.norm(dim=1).clamp_min(1e-6).log()).pow(2)
-    return (turned + scaled).mean()
+    mean: torch.Tensor = (turned + scaled).mean()
+    return mean
+
+
+@dataclass(frozen=True)
+class EmbeddedPairs:
+    """The B pairs of a step, the first images of all before the second ones of all.
+
+    raw float32 [2B, D], not normalised, with gradients; teacher [2B, D], the original model's; groups int64 [2B], equal
+    where two images are known to show one person; same bool [B].
+    """
+
+    raw: torch.Tensor
+    teacher: torch.Tensor
+    groups: torch.Tensor
+    same: torch.Tensor
+
+    @cached_property
+    def directions(self) -> torch.Tensor:
+        """Unit vectors [2B, D]."""
+        return F.normalize(self.raw)
+
+    @property
+    def sides(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The unit vectors [B, D] of the first and of the second images."""
+        first, second = self.directions.chunk(2)
+        return first, second
+
+
+def logistic_at_threshold(pairs: EmbeddedPairs, recipe: Recipe) -> torch.Tensor:
+    """The logistic formula at the recipe's threshold."""
+    return logistic(*pairs.sides, pairs.same, recipe.threshold)
+
+
+def adaptive(pairs: EmbeddedPairs, recipe: Recipe) -> torch.Tensor:
+    """The same, plus the softmax over the batch, plus the pull to the original embeddings, by the recipe's weights."""
+    loss = logistic_at_threshold(pairs, recipe)
+    loss = loss + recipe.in_batch * in_batch(pairs.directions, pairs.groups)
+    return loss + recipe.distill * distillation(pairs.raw, pairs.teacher)
+
+
+def cosine_margin(pairs: EmbeddedPairs, recipe: Recipe) -> torch.Tensor:
+    """contrastive_cosine at the recipe's margin."""
+    return contrastive_cosine(*pairs.sides, pairs.same, recipe.margin)
+
+
+def euclidean_margin(pairs: EmbeddedPairs, recipe: Recipe) -> torch.Tensor:
+    """contrastive_euclidean at the recipe's margin."""
+    return contrastive_euclidean(*pairs.sides, pairs.same, recipe.margin)

@@ -28,10 +28,11 @@ ARCHITECTURES = {
     "iresnet34": Architecture("iresnet", {"blocks": (3, 4, 6, 3)}),
     "iresnet50": Architecture("iresnet", {"blocks": (3, 4, 14, 3)}),
     "iresnet100": Architecture("iresnet", {"blocks": (3, 13, 30, 3)}),
-    # for demos and tests on a CPU
     "iresnet_tiny": Architecture(
         "iresnet", {"blocks": (1, 1, 1, 1), "widths": (16, 32, 64, 96), "embedding_size": 128}
-    ),
+    ),  # for demos and tests on a CPU
     "mobilefacenet": Architecture("mobilefacenet", family="mobilefacenet"),
 }
+# What --trainable names -> the attribute of a network's class that lists those modules; None for all of them.
+TRAINABLE = {"all": None, "last_stage": "LAST_STAGE_MODULES", "head": "HEAD_MODULES"}
 DEFAULT = "iresnet50"  # of a network that is trained from scratch

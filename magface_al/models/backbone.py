@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from magface_al.faces.preprocess import PRESETS, Preprocessing
+
+if TYPE_CHECKING:
+    from torch import nn  # not at run time: flags are made from FAMILIES
 
 
 @dataclass(frozen=True)

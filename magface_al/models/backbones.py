@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
 
 from torch import nn
 
-from magface_al.models.architectures import ARCHITECTURES
-
-TRAINABLE = ("all", "last_stage", "head")
+from magface_al.models.architectures import ARCHITECTURES, TRAINABLE
 
 
 def build_backbone(arch: str) -> nn.Module:
@@ -19,8 +16,7 @@ def build_backbone(arch: str) -> nn.Module:
     return network
 
 
-def trainable_modules(model: Any, part: str) -> list[nn.Module]:
+def trainable_modules(model: nn.Module, part: str) -> list[nn.Module]:
     """The modules that --trainable names: "all", "last_stage" (the last stage and the head) or "head"."""
-    if part == "all":
-        return [model]
-    return [getattr(model, name) for name in (model.HEAD_MODULES if part == "head" else model.LAST_STAGE_MODULES)]
+    listed = TRAINABLE[part]
+    return [model] if listed is None else [getattr(model, name) for name in getattr(model, listed)]

@@ -15,6 +15,8 @@ from magface_al.faces.preprocess import PRESETS
 from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.backbone import FAMILIES, Backbone, recorded_preprocessing
 from magface_al.models.backbones import build_backbone
+from magface_al.models.export_layouts import DEFAULT as OUR_LAYOUT
+from magface_al.models.export_layouts import EXPORT_LAYOUTS
 from magface_al.models.layouts import read_layout
 from magface_al.models.weight_files import OUR_KEY, State, read_weights
 
@@ -72,10 +74,19 @@ def new_backbone(arch: str, preprocessing: str, seed: int) -> Backbone:
         model = build_backbone(arch)
     own = PRESETS["magface" if preprocessing == "auto" else preprocessing]
     return Backbone(
-        path=Path("scratch"), model=model, arch=arch, preprocessing=own, own_preprocessing=own,
-        family=ARCHITECTURES[arch].family or "magface", prefix="", loaded=0, ignored=[],
-        weights_sha256=fingerprint(model.state_dict()), file_sha256="", bn_eps=batch_norms(model)[0].eps,
-    )  # fmt: skip
+        path=Path("scratch"),
+        model=model,
+        arch=arch,
+        preprocessing=own,
+        own_preprocessing=own,
+        family=ARCHITECTURES[arch].family or "magface",
+        prefix="",
+        loaded=0,
+        ignored=[],
+        weights_sha256=fingerprint(model.state_dict()),
+        file_sha256="",
+        bn_eps=batch_norms(model)[0].eps,
+    )
 
 
 def set_bn_eps(model: nn.Module, eps: float) -> None:
@@ -99,6 +110,11 @@ def fingerprint(state: State) -> str:
     return digest.hexdigest()
 
 
+def prefixed(model: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
+    """Every tensor of a network, on the CPU and whole in memory, under its key with the prefix before it."""
+    return {prefix + key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+
+
 def save_backbone(
     path: Path,
     model: nn.Module,
@@ -108,13 +124,15 @@ def save_backbone(
     family: str = "magface",
     epoch: int = 0,
     manifest: dict[str, Any] | None = None,
+    layout: str = OUR_LAYOUT,
     **extra: Any,
 ) -> None:
-    """Write a checkpoint that MagFace's own tools load (`features.module.` keys), with our manifest beside it.
+    """Write a checkpoint, by default one that MagFace's own tools load, with our manifest beside the tensors.
 
-    The network's BatchNorm eps is recorded too; extra entries (an optimizer's state, say) are stored as they are.
+    layout, of EXPORT_LAYOUTS, says what the keys begin with. The network's BatchNorm eps is recorded too; extra entries
+    (an optimizer's state, say) are stored as they are.
     """
-    state = {f"features.module.{key}": value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    state = prefixed(model, EXPORT_LAYOUTS[layout].prefix)
     record = {"preprocessing": preprocessing.to_dict(), "family": family, "bn_eps": batch_norms(model)[0].eps}
     ours = {**(manifest or {}), **record}
     with replacing(path, "wb") as file:

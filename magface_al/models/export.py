@@ -17,38 +17,36 @@ from magface_al.command.errors import UserError, WorkError
 from magface_al.command.extras import require
 from magface_al.command.files import replacing
 from magface_al.models.backbone import FAMILIES, Backbone
-from magface_al.models.checkpoint import batch_norms, save_backbone
+from magface_al.models.checkpoint import batch_norms, prefixed, save_backbone
+from magface_al.models.export_layouts import DEFAULT, EXPORT_LAYOUTS
 from magface_al.models.iresnet import IResNet
 from magface_al.models.weight_files import OUR_KEY
 
-LAYOUTS = {"magface": "features.module.", "insightface": ""}  # and what a key begins with
-NATIVE_EPS = {"magface": FAMILIES["magface"].bn_eps, "insightface": FAMILIES["arcface"].bn_eps}
+SUFFIXES = (".onnx", ".safetensors", ".pth")
 ONNX_TOLERANCE = 1e-4
 
 
-def export(backbone: Backbone, path: Path, layout: str | None) -> str:
-    """Write the weights as `path`'s suffix says; layout (of .pth and .safetensors) names whose keys they get.
+def export_model(backbone: Backbone, path: Path, layout: str | None) -> str:
+    """Write the weights as `path`'s suffix says; layout, of EXPORT_LAYOUTS, names whose keys .pth and .safetensors get.
 
     Returns what was written, in words. Raises UserError for a suffix or a layout that does not fit, WorkError when the
     written graph does not give the same embeddings.
     """
-    if path.suffix not in (".onnx", ".pth", ".safetensors"):
-        raise UserError(f"--output_file {path}: expected a name that ends in .onnx, .safetensors or .pth")
+    if path.suffix not in SUFFIXES:
+        raise UserError(
+            f"--output_file {path}: expected a name that ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+        )
     if path.suffix == ".onnx":
         if layout is not None:
             raise UserError(f"--layout {layout}: is for .pth and .safetensors, and an ONNX graph has no such layout")
         difference = write_onnx(backbone, path)
         return f"an ONNX graph for any batch size (largest difference from PyTorch {difference:.1e})"
     model = in_layout(backbone, layout)
-    layout = layout or "magface"
+    layout = layout or DEFAULT
     if path.suffix == ".safetensors":
         _write_safetensors(backbone, model, path, layout)
-    elif layout == "magface":
-        save_backbone(path, model, arch=backbone.arch, preprocessing=backbone.own_preprocessing, family=backbone.family,
-                      manifest=backbone.card())  # fmt: skip
     else:
-        with replacing(path, "wb") as file:
-            torch.save(_tensors(model, ""), file)
+        _write_pth(backbone, model, path, layout)
     return f"{len(model.state_dict())} tensors of {backbone.arch} in {layout}'s layout"
 
 
@@ -57,17 +55,22 @@ def in_layout(backbone: Backbone, layout: str | None) -> nn.Module:
 
     MagFace's networks have BatchNorm eps 2e-5 and arcface_torch's 1e-5: the difference goes into the running variances.
     arcface_torch keeps the weight of the last BatchNorm at 1: it goes into the embedding layer before. Without a layout
-    an iResNet gets MagFace's, and another network stays as it is. Raises UserError for a network that a program has not.
+    an iResNet gets the default's, and another network stays as it is. Raises UserError for an unknown layout, or a network
+    that its program has not.
     """
+    if layout is not None and layout not in EXPORT_LAYOUTS:
+        raise UserError(f"--layout {layout}: expected one of {', '.join(EXPORT_LAYOUTS)}")
     if not isinstance(backbone.model, IResNet):
         if layout is None:
             return backbone.model
         raise UserError(f"{backbone.path}: {backbone.arch} has no place in {layout}'s layout, expected an iResNet")
-    model, layout = copy.deepcopy(backbone.model), layout or "magface"
+    model, wanted = copy.deepcopy(backbone.model), EXPORT_LAYOUTS[layout or DEFAULT]
+    eps = FAMILIES[wanted.family].bn_eps
     for norm in batch_norms(model):
-        norm.running_var += norm.eps - NATIVE_EPS[layout]
-        norm.eps = NATIVE_EPS[layout]
-    if layout == "insightface":
+        assert norm.running_var is not None  # all of ours track their statistics
+        norm.running_var += norm.eps - eps
+        norm.eps = eps
+    if wanted.folds_last_weight:
         _fold_last_weight(model)
     return model
 
@@ -76,22 +79,36 @@ def in_layout(backbone: Backbone, layout: str | None) -> nn.Module:
 def _fold_last_weight(model: IResNet) -> None:
     """w * (z - mean) / s + b with z = A x + c is (z' - w * mean) / s + b with z' = w * A x + w * c."""
     last, weight = model.features, model.features.weight.clone()
-    model.fc.weight *= weight[:, None]
-    model.fc.bias *= weight
-    last.running_mean *= weight
+    assert last.running_mean is not None
+    model.fc.weight.mul_(weight[:, None])
+    model.fc.bias.mul_(weight)
+    last.running_mean.mul_(weight)
     last.weight.fill_(1)
-
-
-def _tensors(model: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
-    return {prefix + key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
 
 
 def _write_safetensors(backbone: Backbone, model: nn.Module, path: Path, layout: str) -> None:
     safetensors = require("safetensors.torch", "to write .safetensors", "export")
     record = {**backbone.card(), "bn_eps": batch_norms(model)[0].eps}
-    data = safetensors.save(_tensors(model, LAYOUTS[layout]), {"format": "pt", OUR_KEY: json.dumps(record)})
+    tensors = prefixed(model, EXPORT_LAYOUTS[layout].prefix)
+    data = safetensors.save(tensors, {"format": "pt", OUR_KEY: json.dumps(record)})
     with replacing(path, "wb") as file:
         file.write(data)
+
+
+def _write_pth(backbone: Backbone, model: nn.Module, path: Path, layout: str) -> None:
+    if EXPORT_LAYOUTS[layout].bare:
+        with replacing(path, "wb") as file:
+            torch.save(prefixed(model, EXPORT_LAYOUTS[layout].prefix), file)
+        return
+    save_backbone(
+        path,
+        model,
+        arch=backbone.arch,
+        preprocessing=backbone.own_preprocessing,
+        family=backbone.family,
+        manifest=backbone.card(),
+        layout=layout,
+    )
 
 
 def write_onnx(backbone: Backbone, path: Path) -> float:

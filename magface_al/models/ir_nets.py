@@ -22,8 +22,12 @@ STEM = {"0": "conv1", "1": "bn1", "2": "prelu"}
 UNIT = {"0": "bn1", "1": "conv1", "2": "bn2", "3": "prelu", "4": "conv2", "5": "bn3"}
 SHORTCUT = {"0": "downsample.0", "1": "downsample.1"}
 TAIL = {"0": "bn2", "3": "fc", "4": "features"}
-IR_NETS = ("iresnet18", "iresnet34", "iresnet50", "iresnet100")
-ARCH_BY_UNITS = {sum(ARCHITECTURES[arch].options["blocks"]): arch for arch in IR_NETS}
+# IR nets have the iResNets' published widths.
+ARCH_BY_UNITS = {
+    sum(architecture.options["blocks"]): name
+    for name, architecture in ARCHITECTURES.items()
+    if architecture.module == "iresnet" and "widths" not in architecture.options
+}
 
 
 def ir_prefix(state: State) -> str | None:

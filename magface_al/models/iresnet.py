@@ -5,13 +5,15 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-BN_EPS = 2e-5  # MagFace models/iresnet.py; arcface_torch uses 1e-5, see set_bn_eps in checkpoint.py
+from magface_al.models.backbone import FAMILIES
+
+BN_EPS = FAMILIES["magface"].bn_eps  # the other families' weights get theirs by set_bn_eps in checkpoint.py
 BN_MOMENTUM = 0.9  # as published: PyTorch reads it as "90 % of the new batch", so fine-tuning must freeze BatchNorm
 DROPOUT = 0.4
 
 
-def _bn(channels: int, kind: type[nn.Module] = nn.BatchNorm2d) -> nn.Module:
-    return kind(channels, eps=BN_EPS, momentum=BN_MOMENTUM)
+def _bn(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=BN_EPS, momentum=BN_MOMENTUM)
 
 
 class Block(nn.Module):
@@ -31,7 +33,7 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, inputs, H, W] -> [B, outputs, H/stride, W/stride]."""
-        residual = self.bn3(self.conv2(self.prelu(self.bn2(self.conv1(self.bn1(x))))))
+        residual: torch.Tensor = self.bn3(self.conv2(self.prelu(self.bn2(self.conv1(self.bn1(x))))))
         return residual + (x if self.downsample is None else self.downsample(x))
 
 
@@ -50,14 +52,15 @@ class IResNet(nn.Module):
         self.conv1 = nn.Conv2d(3, widths[0], 3, 1, 1, bias=False)
         self.bn1 = _bn(widths[0])
         self.prelu = nn.PReLU(widths[0])
-        inputs = (widths[0], *widths)
-        for stage, (count, width) in enumerate(zip(blocks, widths, strict=True)):
-            layers = [Block(inputs[stage], width, 2), *(Block(width, width, 1) for _ in range(count - 1))]
-            setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
+        stages = [
+            nn.Sequential(Block(inputs, width, 2), *(Block(width, width, 1) for _ in range(count - 1)))
+            for count, inputs, width in zip(blocks, (widths[0], *widths[:-1]), widths, strict=True)
+        ]
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.bn2 = _bn(widths[-1])
         self.dropout = nn.Dropout2d(DROPOUT)
         self.fc = nn.Linear(widths[-1] * 7 * 7, embedding_size)
-        self.features = _bn(embedding_size, nn.BatchNorm1d)
+        self.features = nn.BatchNorm1d(embedding_size, eps=BN_EPS, momentum=BN_MOMENTUM)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -69,12 +72,14 @@ class IResNet(nn.Module):
     def trunk(self, x: torch.Tensor) -> torch.Tensor:
         """float [B, 3, 112, 112] -> activations [B, C, 7, 7] before the embedding layer."""
         x = self.prelu(self.bn1(self.conv1(x)))
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        activations: torch.Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return activations
 
     def head(self, activations: torch.Tensor) -> torch.Tensor:
         """activations [B, C, 7, 7] -> raw embedding [B, embedding_size]."""
         x = self.dropout(self.bn2(activations))
-        return self.features(self.fc(x.flatten(1)))
+        embedding: torch.Tensor = self.features(self.fc(x.flatten(1)))
+        return embedding
 
 
 def build(blocks: tuple[int, ...], widths: tuple[int, ...] = (64, 128, 256, 512), embedding_size: int = 512) -> IResNet:

@@ -12,8 +12,16 @@ from torch import nn
 class ConvBlock(nn.Module):
     """Convolution without bias, BatchNorm and, unless linear, PReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, groups: int = 1,
-                 linear: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        linear: bool = False,
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(outputs)
@@ -37,7 +45,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, inputs, H, W] -> [B, outputs, H/stride, W/stride]."""
-        y = self.project(self.conv_dw(self.conv(x)))
+        y: torch.Tensor = self.project(self.conv_dw(self.conv(x)))
         return x + y if self.residual else y
 
 
@@ -50,7 +58,8 @@ class Residuals(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, channels, H, W] -> the same shape."""
-        return self.model(x)
+        y: torch.Tensor = self.model(x)
+        return y
 
 
 class MobileFaceNet(nn.Module):
@@ -81,12 +90,14 @@ class MobileFaceNet(nn.Module):
     def trunk(self, x: torch.Tensor) -> torch.Tensor:
         """float [B, 3, 112, 112] -> activations [B, 128, 7, 7]."""
         x = self.conv_3(self.conv_23(self.conv2_dw(self.conv1(x))))
-        return self.conv_5(self.conv_45(self.conv_4(self.conv_34(x))))
+        activations: torch.Tensor = self.conv_5(self.conv_45(self.conv_4(self.conv_34(x))))
+        return activations
 
     def head(self, activations: torch.Tensor) -> torch.Tensor:
         """activations [B, 128, 7, 7] -> raw embedding [B, embedding_size]."""
         x = self.conv_6_dw(self.conv_6_sep(activations))
-        return self.bn(self.linear(x.flatten(1)))
+        embedding: torch.Tensor = self.bn(self.linear(x.flatten(1)))
+        return embedding
 
 
 def build() -> MobileFaceNet:

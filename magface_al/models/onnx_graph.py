@@ -75,7 +75,8 @@ class OnnxNetwork(nn.Module):
     def _run(self, block: np.ndarray) -> np.ndarray:
         absent = (self.fixed_batch or 0) - len(block)
         padded = np.pad(block, ((0, absent), (0, 0), (0, 0), (0, 0))) if absent > 0 else block
-        return self._session.run([self.output.name], {self.input.name: padded})[0][: len(block)]
+        embeddings: np.ndarray = self._session.run([self.output.name], {self.input.name: padded})[0]
+        return embeddings[: len(block)]
 
 
 def load_onnx(path: Path, arch: str, preprocessing: str) -> Backbone:

@@ -13,8 +13,9 @@ from magface_al.command.files import replacing
 from magface_al.embedding.pair_scores import PairScores
 from magface_al.faces.preprocess import decode_image
 from magface_al.pairs.pair_file import PairFile
-from magface_al.pictures.canvas import comparison_figure, contact_sheet, save_figure
+from magface_al.pictures.canvas import save_figure
 from magface_al.pictures.error_page import ErrorCard
+from magface_al.pictures.faces import comparison_figure, contact_sheet
 
 KINDS = ("false positive", "false negative")
 

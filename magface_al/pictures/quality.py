@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from magface_al.evaluation.quality import Decision, Sides
 from magface_al.faces.preprocess import decode_image
 from magface_al.metrics.discard import DiscardCurve, ideal_curve
 from magface_al.pairs.pair_file import PairFile
-from magface_al.pictures.canvas import DASHES, NEUTRAL, SERIES, new_figure
+from magface_al.pictures.canvas import NEUTRAL, SERIES, new_figure, styles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,22 +42,18 @@ def discard_figure(
     figure = new_figure(7.5, 5)
     axes = figure.subplots()
     highest = 0.0
-    for (name, curve), colour, dashes in zip(
-        curves.items(), itertools.cycle(SERIES), itertools.cycle(DASHES), strict=False
-    ):
-        shown = 100 * np.append(curve.share, curve.end)
-        axes.step(
-            shown, 100 * np.append(curve.fnmr, curve.fnmr[-1]), where="post", color=colour, linestyle=dashes, label=name
-        )
+    for (name, curve), (colour, dashes) in zip(curves.items(), styles(), strict=False):
+        shown, errors = 100 * np.append(curve.share, curve.end), 100 * np.append(curve.fnmr, curve.fnmr[-1])
+        axes.step(shown, errors, where="post", color=colour, linestyle=dashes, label=name)
         highest = max(highest, float(curve.fnmr[curve.share <= limit].max()))
     start = next(iter(curves.values())).fnmr[0]
     axes.axhline(100 * start, color=NEUTRAL, linewidth=0.8, linestyle=":", label="nothing discarded")
     if ideal is not None:
-        axes.step(np.append(100 * ideal.share, 100), 100 * np.append(ideal.fnmr, ideal.fnmr[-1]), where="post", color=NEUTRAL,
-                  linewidth=1, label="errors discarded first")  # fmt: skip
+        shown, errors = np.append(100 * ideal.share, 100), 100 * np.append(ideal.fnmr, ideal.fnmr[-1])
+        axes.step(shown, errors, where="post", color=NEUTRAL, linewidth=1, label="errors discarded first")
     axes.axvline(100 * limit, color="black", linewidth=1, label=f"limit of the area: {100 * limit:g} %")
-    axes.set(xlim=(0, min(100, 150 * limit)), ylim=(0, 105 * max(highest, 1e-6)), xlabel=xlabel, ylabel=ylabel,
-             title="error versus discard")  # fmt: skip
+    axes.set(xlim=(0, min(100, 150 * limit)), ylim=(0, 105 * max(highest, 1e-6)))
+    axes.set(xlabel=xlabel, ylabel=ylabel, title="error versus discard")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure
@@ -67,7 +62,7 @@ def discard_figure(
 def quality_histogram(name: str, scores: np.ndarray, examples: Sequence[Example]) -> Figure:
     """Histogram of a score, float [N], over the images, with the example faces above it and their places marked."""
     figure = new_figure(10, 5.4)
-    faces, histogram = figure.subfigures(2, 1, height_ratios=(1, 1.7))
+    faces, histogram = np.asarray(figure.subfigures(2, 1, height_ratios=(1, 1.7)))
     for axes, example in zip(faces.subplots(1, len(examples)), examples, strict=True):
         axes.set_xticks([])
         axes.set_yticks([])

@@ -15,7 +15,8 @@ from magface_al.command.files import replacing, write_json
 from magface_al.models.backbone import Backbone
 from magface_al.models.checkpoint import save_backbone
 from magface_al.models.weight_files import read_checkpoint
-from magface_al.pictures.canvas import save_figure, training_figure
+from magface_al.pictures.canvas import save_figure
+from magface_al.pictures.history import training_figure
 from magface_al.training.distributed import rank
 from magface_al.training.recipe import TrainingRecipe
 from magface_al.training.schedules import SCHEDULES

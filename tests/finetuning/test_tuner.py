@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from magface_al.finetuning.tuner import balanced_batches
+from magface_al.finetuning.answered_pairs import balanced_batches
 
 
 def test_batches_are_half_same_and_repeat_the_rarer_kind():

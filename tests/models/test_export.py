@@ -14,7 +14,7 @@ from magface_al.command.errors import UserError, WorkError
 from magface_al.faces.preprocess import PRESETS, Preprocessing
 from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.checkpoint import load_backbone, save_backbone
-from magface_al.models.export import export, write_onnx
+from magface_al.models.export import export_model, write_onnx
 from tests.support.networks import reference_iresnet, seeded
 
 TINY = "iresnet_tiny"
@@ -54,7 +54,7 @@ def test_a_graph_that_differs_is_not_written(tmp_path, adaface, monkeypatch):
 )
 def test_a_layout_gives_the_same_embeddings_under_its_own_programs_eps(tmp_path, adaface, suffix, layout, prefix, eps):
     path = tmp_path / f"w{suffix}"
-    export(load_backbone(adaface), path, layout)
+    export_model(load_backbone(adaface), path, layout)
     images = torch.rand(2, 3, 112, 112, dtype=torch.float64) * 2 - 1
     backbone = load_backbone(path)
     assert (backbone.prefix, backbone.bn_eps) == (prefix, eps)
@@ -81,21 +81,21 @@ def test_mobilefacenet_has_safetensors_and_onnx_but_no_iresnets_layout(tmp_path)
     model = seeded("mobilefacenet")
     save_backbone(tmp_path / "m.pth", model, arch="mobilefacenet", preprocessing=Preprocessing("RGB", 0.25, 0.5), family="mobilefacenet")  # fmt: skip
     backbone = load_backbone(tmp_path / "m.pth")
-    export(backbone, tmp_path / "m.safetensors", None)
+    export_model(backbone, tmp_path / "m.safetensors", None)
     again = load_backbone(tmp_path / "m.safetensors")
     assert again.weights_sha256 == backbone.weights_sha256
     assert again.preprocessing == Preprocessing("RGB", 0.25, 0.5)
     with pytest.raises(UserError, match="mobilefacenet has no place in insightface's layout"):
-        export(backbone, tmp_path / "m.pth", "insightface")
+        export_model(backbone, tmp_path / "m.pth", "insightface")
 
 
 def test_wrong_names_and_absent_packages_are_refused_in_words(tmp_path, adaface, graph, monkeypatch):
     backbone = load_backbone(adaface)
     with pytest.raises(UserError, match="expected a name that ends in .onnx, .safetensors or .pth"):
-        export(backbone, tmp_path / "w.bin", None)
+        export_model(backbone, tmp_path / "w.bin", None)
     with pytest.raises(UserError, match="--layout magface: is for .pth and .safetensors"):
-        export(backbone, tmp_path / "w.onnx", "magface")
-    export(backbone, tmp_path / "w.safetensors", None)
+        export_model(backbone, tmp_path / "w.onnx", "magface")
+    export_model(backbone, tmp_path / "w.safetensors", None)
     (tmp_path / "half.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:9999])
     with pytest.raises(UserError, match="half.safetensors: truncated, or no safetensors file"):
         load_backbone(tmp_path / "half.safetensors")
@@ -106,4 +106,4 @@ def test_wrong_names_and_absent_packages_are_refused_in_words(tmp_path, adaface,
     with pytest.raises(UserError, match="safetensors is not installed"):
         load_backbone(tmp_path / "w.safetensors")
     with pytest.raises(UserError, match="safetensors is not installed and is needed to write .safetensors"):
-        export(backbone, tmp_path / "x.safetensors", None)
+        export_model(backbone, tmp_path / "x.safetensors", None)

@@ -1,0 +1,92 @@
+"""From files of answers to the parts that are trained on, validated and tested: the answers, their faces, the split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from magface_al.command.errors import UserError
+from magface_al.command.run import Run
+from magface_al.embedding.embedder import face_batches
+from magface_al.faces.image_list import read_image_list
+from magface_al.finetuning.recipe import SplitRecipe
+from magface_al.pairs.pair_file import Pair, PairFile, describe, join_files, read_pairs, write_pairs
+from magface_al.pairs.people import contradictions
+from magface_al.pairs.splits import Split, split_pairs
+
+PARTS = ("train", "val", "test")
+READ_TOGETHER = 64  # images that a thread decodes before it hands them over
+
+
+def read_feedback(paths: Sequence[Path], run: Run) -> PairFile:
+    """The answered pairs of all files, without those that only measure the error. Says which answers cannot all be right."""
+    files = [read_pairs(path).labelled() for path in paths]
+    for file in files:
+        run.input(file.path, describe(file.pairs))
+    answered = join_files(files)
+    feedback = answered.without_holdout()
+    if held_out := len(answered.pairs) - len(feedback.pairs):
+        run.note(f"{held_out} pairs of random slices (holdout) are left out of training and validation")
+    if wrong := contradictions(feedback.pairs):
+        run.note(
+            f"{len(wrong)} pairs are answered different although other answers make them one person "
+            f"(first: {wrong[0].image1} and {wrong[0].image2}); some of these answers are wrong"
+        )
+    return feedback
+
+
+def read_faces(images: Sequence[tuple[str, Path]], workers: int, size: int, run: Run) -> dict[str, np.ndarray]:
+    """name -> face uint8 [size, size, 3] of each (name, path); those that cannot be read are named and left out."""
+    faces: dict[str, np.ndarray] = {}
+    with tqdm(total=len(images), unit="image", desc="reading") as progress:
+        for batch in face_batches(images, READ_TOGETHER, workers, size):
+            faces |= zip(batch.names, batch.faces, strict=True)
+            for name, reason in batch.failures:
+                run.note(f"{dict(images)[name]}: {reason}; it is left out, and so are its pairs")
+            progress.update(len(batch.names) + len(batch.failures))
+    return faces
+
+
+def read_replay(path: Path | None, workers: int, size: int, run: Run) -> list[np.ndarray]:
+    """The faces uint8 [size, size, 3] of an image list, if one is given."""
+    if path is None:
+        return []
+    images = list(read_image_list(path, allow_spaces=True))
+    run.input(path, f"{len(images)} faces on which the model is to stay as it is")
+    return list(read_faces(images, workers, size, run).values())
+
+
+def split_feedback(
+    feedback: PairFile, faces: dict[str, np.ndarray], recipe: SplitRecipe, folder: Path, run: Run
+) -> list[list[Pair]]:
+    """[train, val, test] of the pairs whose images are in `faces`, test perhaps empty.
+
+    Written to the folder, so that others can evaluate on them. Raises UserError unless training and validation have both
+    kinds of pairs.
+    """
+    readable = [pair for pair in feedback.pairs if pair.image1 in faces and pair.image2 in faces]
+    split = split_pairs(readable, recipe.shares(), np.random.default_rng(recipe.seed), recipe.split_by)
+    root = str(feedback.path.parent.resolve())
+    for name, part in zip(PARTS, split.parts, strict=True):
+        if part:
+            run.say(f"{name:>5}: {describe(part)}")
+            write_pairs(folder / f"{name}_pairs.json", part, root=root)
+    _report(split, run)
+    for name, part in zip(("training", "validation"), split.parts[:2], strict=True):
+        if len({pair.label for pair in part}) < 2:
+            raise UserError(
+                f"{feedback.path}: the {name} part has {describe(part) if part else 'no pairs'}, expected both same and "
+                "different ones; answer more pairs, of more people, or change --val_split or --seed"
+            )
+    return split.parts
+
+
+def _report(split: Split, run: Run) -> None:
+    run.facts["split"] = {"by": split.unit, "crossing_pairs_left_out": split.crossing}
+    if split.crossing:
+        run.note(f"{split.crossing} pairs join people of different parts and are left out (split by {split.unit})")
+    if split.unit == "pair":
+        run.note("split by pair: the same people are trained on and validated, so the validation figures are too good")
