@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from magface_al.command.errors import UserError
-from magface_al.pairs.pair_file import Pair, join_files, read_pairs, write_pairs
+from magface_al.pairs.pair_file import Pair, describe, join_files, read_pairs, write_pairs
 from magface_al.pairs.people import contradictions, image_identities
 from magface_al.pairs.splits import split_pairs
 
@@ -55,6 +55,13 @@ def test_same_answers_join_images_and_contradictions_show():
     identity = image_identities(pairs)
     assert identity["a"] == identity["c"] != identity["d"]
     assert contradictions(pairs) == [pairs[2]]
+
+
+def test_pairs_are_described_in_words():
+    pairs = [Pair("a", "b", 1), Pair("a", "c", 0), Pair("a", "d", None)]
+    assert describe(pairs) == "3 pairs (1 same, 1 different, 1 unanswered)"
+    assert describe(pairs[:1]) == "1 pair (1 same)"
+    assert describe([]) == "no pairs"
 
 
 def people_of(part):
