@@ -28,6 +28,11 @@ def test_an_image_is_of_the_person_whom_its_folder_or_the_list_names(tmp_path):
         list(identity_lines(tmp_path / "who.list"))
 
 
+def test_a_list_is_read_line_by_line(tmp_path):
+    (tmp_path / "l").write_text("a b\n\nc 0 d 0\n")
+    assert list(identity_lines(tmp_path / "l")) == [(1, "a", "b"), (3, "c", "d")]
+
+
 def test_identity_folders_hold_images_in_order(tmp_path):
     for name in ("b/2.PNG", "b/1.jpg", "a/1.webp", "b/notes.txt", "c/notes.txt", "d.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
