@@ -114,7 +114,7 @@ class RecordSource:
         for label, keys in found.items():
             if announced is not None and label >= announced:
                 raise UserError(
-                    f"{records.path}: record {keys[0]} has label {label}, but property announces {announced} classes, numbered from 0; "
+                    f"{records.path}: record {keys[0]} has label {label}, but property announces {counted(announced, 'class', 'classes')}, numbered from 0; "
                     "one of the two files is of another set"
                 )
         self.keys = np.array([key for keys in found.values() for key in keys])

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+import magface_al
 from magface_al.command.errors import UserError
 from magface_al.conversion.folder_list import folder_to_list
 from magface_al.conversion.joined_lists import compound
@@ -182,3 +183,10 @@ def test_an_empty_property_or_record_file_is_refused_in_words(tmp_path):
     write_records(tmp_path / "train.rec", {0: pack((1.0, 1.0), 0, b"")})
     with RecordFile(tmp_path / "train.rec") as records, pytest.raises(UserError, match="no images in its records"):
         RecordSource(records, None)
+
+
+def test_what_a_source_and_a_map_of_labels_are_stands_in_one_place():
+    owners = {"class Source(": "sources.py", '"labels.tsv"': "label_map.py", ".parent.name": "identities.py"}
+    for text, owner in owners.items():
+        found = [path.name for path in Path(magface_al.__file__).parent.rglob("*.py") if text in path.read_text()]
+        assert found == [owner], text

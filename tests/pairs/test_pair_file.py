@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from magface_al.command.errors import UserError
-from magface_al.pairs.pair_file import Pair, join_files, read_pairs, write_pairs
+from magface_al.pairs.pair_file import Pair, describe, join_files, read_pairs, write_pairs
 from magface_al.pairs.people import contradictions, image_identities
 
 
@@ -53,6 +53,13 @@ def test_same_answers_join_images_and_contradictions_show():
     identity = image_identities(pairs)
     assert identity["a"] == identity["c"] != identity["d"]
     assert contradictions(pairs) == [pairs[2]]
+
+
+def test_pairs_are_described_in_words():
+    pairs = [Pair("a", "b", 1), Pair("a", "c", 0), Pair("a", "d", None)]
+    assert describe(pairs) == "3 pairs (1 same, 1 different, 1 unanswered)"
+    assert describe(pairs[:1]) == "1 pair (1 same)"
+    assert describe([]) == "no pairs"
 
 
 def test_joined_files_know_an_image_by_its_place_and_never_let_go_of_a_random_slice(tmp_path, write_pairs_file):
