@@ -18,6 +18,7 @@ from typing import Any
 
 from magface_al.command import cli
 from magface_al.command.run import Run
+from magface_al.command.words import counted
 from magface_al.evaluation import flags
 from magface_al.evaluation.far_rules import FAR_RULES
 from magface_al.evaluation.templates import POOLINGS
@@ -45,9 +46,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.embedding.store import read_features
     from magface_al.evaluation.galleries import cmc_curves, search_table
-    from magface_al.evaluation.ijb import IJB, Curve, verification_table
+    from magface_al.evaluation.ijb import IJB, verification_table
     from magface_al.evaluation.results import distinct_names, write_results
     from magface_al.evaluation.tinyface import tinyface
+    from magface_al.metrics.roc import Curve
     from magface_al.pictures.canvas import cmc_figure, roc_figure, save_figure
 
     ijb = None if args.tinyface else IJB(args.meta, POOLINGS[args.pooling], FAR_RULES[args.far_rule], run)
@@ -55,7 +57,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     curves: dict[str, Curve] = {}
     for model, path in zip(distinct_names([str(path) for path in args.features_list]), args.features_list, strict=True):
         store = read_features(path)
-        run.input(path, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
+        run.input(path, f"{counted(len(store.names), 'embedding')} of {store.embeddings.shape[1]} values")
         if ijb is None:
             figures = tinyface(store)
         else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FAR_TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+Curve = tuple[np.ndarray, np.ndarray]  # FMR, TAR: see Ranking.roc
 
 
 @dataclass(frozen=True)
