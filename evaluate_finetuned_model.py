@@ -70,6 +70,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     before = model_flags.model_choice(args)
     after = replace(before, checkpoint=args.finetuned, arch="auto")
     target = compare(args.feedback_file, before, after, run, args.threshold, args.resamples, args.seed)
+    run.facts["pairs_left_out"] = target.left_out
     fixed, broken = flipped_pairs(target)
     print(f"\n{args.feedback_file}\n{before_after_table(target)}")
     print(f"decisions that flipped at {args.threshold:g}: {len(fixed)} fixed, {len(broken)} broken")
@@ -87,6 +88,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     if args.general_file is not None:
         general = compare(args.general_file, before, after, run, args.threshold, args.resamples, args.seed)
         print(f"\n{args.general_file} (must not get worse)\n{before_after_table(general)}")
+        run.facts["pairs_left_out"] += general.left_out
         rise = general.change()["eer"]
         result |= {"general": general.as_dict(), "general_eer_rise": rise, "max_regression": args.max_regression}
     write_json(args.output_dir / "evaluation.json", result)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from magface_al.command import cli, numbers
 from magface_al.command.run import Run
+from magface_al.command.words import counted
 from magface_al.embedding import model_flags
 from magface_al.evaluation import flags
 from magface_al.metrics.kfold import FOLDS, PROTOCOLS
@@ -96,11 +97,11 @@ def main(args: argparse.Namespace, run: Run) -> None:
     root_flag = ["--root", *args.root] if args.root else []
     following = ["python", "evaluate_quality.py", "--feedback_file", args.sets[0][1], *model_flag, *root_flag]
     run.suggest(shlex.join(map(str, following)))
-    left_out = sum(row["pairs_left_out"] for row in rows)
+    run.facts["pairs_left_out"] = left_out = sum(row["pairs_left_out"] for row in rows)
     if left_out and not args.allow_failures:
         raise WorkError(
-            f"{left_out} pairs were left out because images could not be read, so these figures are not those of the whole sets; "
-            "--allow_failures accepts that"
+            f"{counted(left_out, 'pair was', 'pairs were')} left out because images could not be read, so these figures are not "
+            "those of the whole sets; --allow_failures accepts that"
         )
 
 

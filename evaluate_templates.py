@@ -18,6 +18,7 @@ from typing import Any
 
 from magface_al.command import cli
 from magface_al.command.run import Run
+from magface_al.command.words import counted
 from magface_al.evaluation import flags
 from magface_al.evaluation.far_rules import FAR_RULES
 from magface_al.evaluation.templates import POOLINGS
@@ -57,7 +58,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     curves: dict[str, Curve] = {}
     for model, path in zip(distinct_names([str(path) for path in args.features_list]), args.features_list, strict=True):
         store = read_features(path)
-        run.input(path, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
+        run.input(path, f"{counted(len(store.names), 'embedding')} of {store.embeddings.shape[1]} values")
         if ijb is None:
             figures = tinyface(store)
         else:

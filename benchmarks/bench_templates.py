@@ -13,6 +13,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -53,15 +54,19 @@ def draw(folder: Path, scale: float) -> None:
             other = np.where(same, subject[probe], rng.integers(gallery, size=count))
             table = np.stack([other, probe, subject[other] == subject[probe]], 1)
             file.write("".join(f"{a} {b} {label}\n" for a, b, label in table.tolist()))
-    half = gallery // 2
-    for name, rows in (("gallery_G1", np.arange(half)), ("gallery_G2", np.arange(half, gallery)),
-                       ("probe_mixed", np.arange(gallery, templates))):  # fmt: skip
-        lines(folder / f"ijbc_1N_{name}.csv", ["template,subject", *(f"{row},{subject[row]}" for row in rows)])
+    edges = {
+        "gallery_G1": (0, gallery // 2),
+        "gallery_G2": (gallery // 2, gallery),
+        "probe_mixed": (gallery, templates),
+    }
+    for name, (first, last) in edges.items():
+        members = (f"{row},{subject[row]}" for row in range(first, last))
+        lines(folder / f"ijbc_1N_{name}.csv", ["template,subject", *members])
 
 
-def lines(path: Path, content: object) -> None:
+def lines(path: Path, content: Iterable[str]) -> None:
     """Write text lines."""
-    path.write_text("\n".join(content) + "\n")  # type: ignore[call-overload]
+    path.write_text("\n".join(content) + "\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -82,8 +87,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
         started = time.perf_counter()
         draw(folder, args.scale)
         print(f"drawn in {time.perf_counter() - started:.1f} s")
-        command = [sys.executable, ROOT / "evaluate_templates.py", "--features_list", folder / "features.npy", "--meta",
-                   folder / "ijbc", "--output_dir", folder / "results"]  # fmt: skip
+        command = [sys.executable, ROOT / "evaluate_templates.py", "--features_list", folder / "features.npy"]
+        command += ["--meta", folder / "ijbc", "--output_dir", folder / "results"]
         seconds, resident, own = watched(list(map(str, command)))
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         print(f"evaluate_templates.py: {seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of processor time")

@@ -54,9 +54,14 @@ FAULTS: dict[str, dict[str, Callable[[float], tuple[Any, Any]]]] = {
     "noise, to sigma 40": {"noise": between(0.0, 40.0)},
     "darkness, to 15 %": {"brightness": between(1.0, 0.15)},
     "compression, to JPEG 5": {"quality": between(95, 5)},
-    "all five, mildly": {"side": between(112, 20), "blur": between(0.0, 2.0), "noise": between(0.0, 20.0),
-                         "brightness": between(1.0, 0.5), "quality": between(95, 20)},
-}  # fmt: skip
+    "all five, mildly": {
+        "side": between(112, 20),
+        "blur": between(0.0, 2.0),
+        "noise": between(0.0, 20.0),
+        "brightness": between(1.0, 0.5),
+        "quality": between(95, 20),
+    },
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -64,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--people", type=numbers.positive_int, default=60, help="drawn people, two pictures each")
     parser.add_argument("--seed", type=int, default=1001, help="of the people; the demo model was trained on others")
     model_flags.add_checkpoint_options(parser)
-    cli.add_device_options(parser, batch_size=128)
+    cli.add_device_options(parser, batch_size=model_flags.ModelChoice.batch_size)
     return parser
 
 
@@ -84,7 +89,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
         cosine = [float(np.mean(np.sum(unit(embeddings) * others, axis=1))) for embeddings in (raw[0], raw[-1])]
         within = float(np.mean([spearman(STEPS, size[:, k]) for k in range(size.shape[1])]))
         together = spearman(np.repeat(STEPS, size.shape[1]), size.ravel())
-        print(f"{name:<24} {within:+8.3f} {together:+9.3f} {size[0].mean():6.2f} -> {size[-1].mean():5.2f} {cosine[0]:6.3f} -> {cosine[1]:5.3f}")  # fmt: skip
+        fall = f"{size[0].mean():6.2f} -> {size[-1].mean():5.2f} {cosine[0]:6.3f} -> {cosine[1]:5.3f}"
+        print(f"{name:<24} {within:+8.3f} {together:+9.3f} {fall}")
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:

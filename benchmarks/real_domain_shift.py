@@ -24,35 +24,31 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import torch
-
 from magface_al.choosing import mining
 from magface_al.command import cli, numbers
 from magface_al.command.errors import WorkError
 from magface_al.command.files import write_json
 from magface_al.command.run import Run
 from magface_al.embedding.embedder import Embedder, face_batches
+from magface_al.metrics import bootstrap
 from magface_al.metrics.cosine import unit
-from magface_al.metrics.roc import (
-    Ranking,
-    bootstrap,
-    eer,
-)
+from magface_al.metrics.roc import Ranking, eer
 from magface_al.models.checkpoint import load_backbone
+from magface_al.models.device import pick_device
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, write_pairs
 
 Figures = dict[str, dict[str, Any]]  # "shifted" and "clean" -> eer, change, change_interval_95
 
-LEARN, HELD_OUT, MOST_IMAGES, LEAST_IMAGES, REPLAYED = 300, 300, 6, 4, 1000
+PEOPLE, MOST_IMAGES, LEAST_IMAGES, REPLAYED = 300, 6, 4, 1000
 BATCHES = ["--epochs", "5", "--batch_size", "32"]
 ADAPT = [*BATCHES, "--val_split", "0.1"]
 RECIPES = {
     "default": ADAPT,
     "replay": [*ADAPT, "--lr", "0.0005", "--replay_list", "{replay}"],
-    "documented": [*BATCHES, "--loss", "contrastive", "--margin", "0.4", "--lr", "0.00001", "--batch_norm", "train", "--no_augment"],
+    "documented": [*BATCHES, *"--loss contrastive --margin 0.4 --lr 0.00001 --batch_norm train --no_augment".split()],
     "logistic": [*ADAPT, "--loss", "logistic"],
     "cosine": [*ADAPT, "--loss", "cosine"],
-}  # fmt: skip
+}
 
 
 def bad_camera(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -66,15 +62,13 @@ def bad_camera(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.imdecode(data, cv2.IMREAD_COLOR)
 
 
-def choose_people(images: Path, seed: int) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """(learn, held out): person -> up to six photos, of people with at least four."""
+def choose_people(images: Path, seed: int, count: int = PEOPLE) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """(learn, held out): `count` people each -> up to six photos, of people with at least four."""
     rng = np.random.default_rng(seed)
     people = {folder.name: sorted(folder.glob("*.jpg")) for folder in sorted(images.iterdir())}
     names = [name for name, photos in people.items() if len(photos) >= LEAST_IMAGES]
     names = [names[k] for k in rng.permutation(len(names))]
-    chosen = [
-        {name: people[name][:MOST_IMAGES] for name in part} for part in (names[:LEARN], names[LEARN : LEARN + HELD_OUT])
-    ]
+    chosen = [{name: people[name][:MOST_IMAGES] for name in part} for part in (names[:count], names[count : 2 * count])]
     return chosen[0], chosen[1]
 
 
@@ -108,9 +102,7 @@ def person_of_photos(people: dict[str, list[Path]]) -> np.ndarray:
 def embed(checkpoint: Path, people: dict[str, list[Path]]) -> np.ndarray:
     """Raw embeddings float32 [N, D] of all photos."""
     backbone = load_backbone(checkpoint)
-    embedder = Embedder(
-        backbone.model, backbone.preprocessing, torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    )
+    embedder = Embedder(backbone.model, backbone.preprocessing, pick_device("auto"))
     photos = [(str(photo), photo) for shots in people.values() for photo in shots]
     return np.concatenate([embedder(batch.faces) for batch in face_batches(photos, 128, 2)])
 
@@ -122,8 +114,11 @@ def answers(people: dict[str, list[Path]], checkpoint: Path, count: int, choice:
     candidates = {"random": 1, "hard": 6}[choice]
     rng = np.random.default_rng(seed)
     mined = mining.sampled(unit(embeddings), person, count // 2, count // 2, candidates, rng)
-    return [Pair(str(photos[i]), str(photos[j]), label, {"identity1": photos[i].parent.name, "identity2": photos[j].parent.name})
-            for label, (pairs, _) in zip((SAME, DIFFERENT), mined, strict=True) for i, j in pairs.tolist()]  # fmt: skip
+    return [
+        Pair(str(first), str(second), label, {"identity1": first.parent.name, "identity2": second.parent.name})
+        for label, (pairs, _) in zip((SAME, DIFFERENT), mined, strict=True)
+        for first, second in ((photos[i], photos[j]) for i, j in pairs.tolist())
+    ]
 
 
 class AllPairs:
@@ -173,16 +168,9 @@ class Judge:
 def fine_tune(checkpoint: Path, feedback: Path, output: Path, flags: list[str]) -> Path:
     """Run finetune_on_feedback.py. Returns its best checkpoint, or the last where BatchNorm was trained: `best` guards
     against just the harm that the documented recipe does, and would hide it."""
-    command = [
-        ROOT / "finetune_on_feedback.py",
-        "--checkpoint",
-        checkpoint,
-        "--feedback_file",
-        feedback,
-        "--output_dir",
-        output,
-    ]
-    done = subprocess.run([sys.executable, *map(str, command), *flags], capture_output=True, text=True, check=False)
+    files = ["--checkpoint", checkpoint, "--feedback_file", feedback, "--output_dir", output]
+    command = [sys.executable, ROOT / "finetune_on_feedback.py", *files, *flags]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise WorkError(f"fine-tuning ended with {done.returncode}: {done.stderr}")
     return output / ("magface_feedback_epoch5.pth" if "--batch_norm" in flags else "magface_feedback_best.pth")
@@ -210,6 +198,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES)[:3], help="rows of the table"
     )
     parser.add_argument("--answers", type=numbers.positive_int, default=500, help="answered pairs to learn from")
+    parser.add_argument(
+        "--people", type=numbers.positive_int, default=PEOPLE, help="people to learn from, and as many held out"
+    )
     parser.add_argument("--resamples", type=numbers.positive_int, default=200, help="bootstrap resamples of the people")
     parser.add_argument("--seed", type=int, default=0, help="of the people, the camera and the answers")
     return parser
@@ -218,7 +209,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace, run: Run) -> None:
     checkpoint = args.data / "weights" / "mobilefacenet_y1_converted.pth"
     work, images = args.work_dir.resolve(), (args.data / "lfw" / "images").resolve()
-    clean_learn, clean_held_out = choose_people(images, args.seed)
+    clean_learn, clean_held_out = choose_people(images, args.seed, args.people)
     learn, shifted = (degrade(people, work / "faces", args.seed) for people in (clean_learn, clean_held_out))
     replay = replay_list(images, work / "replay.list")
     judge = Judge(checkpoint, {"shifted": shifted, "clean": clean_held_out}, args.resamples)

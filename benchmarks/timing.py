@@ -35,9 +35,8 @@ def watched(command: list[str]) -> tuple[float, float, float]:
     while process.poll() is None:
         with contextlib.suppress(OSError):  # it may end between the two lines
             status = Path(f"/proc/{process.pid}/status").read_text()
-            sizes = {
-                words[0]: int(words[1]) / 2**20 for line in status.splitlines() if (words := line.split())[-1] == "kB"
-            }
+            rows = (line.split() for line in status.splitlines())
+            sizes = {words[0]: int(words[1]) / 2**20 for words in rows if words[-1:] == ["kB"]}
             resident, own = max(resident, sizes.get("VmHWM:", 0.0)), max(own, sizes.get("RssAnon:", 0.0))
         time.sleep(0.05)
     if process.returncode:
@@ -49,7 +48,8 @@ def heading() -> None:
     """Print the command, the machine and the versions."""
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     print(f"$ python {' '.join(sys.argv)}")
-    print(f"{platform.machine()}, {os.cpu_count()} cores{gpu}; Python {platform.python_version()}, torch {torch.__version__}, NumPy {np.__version__}")  # fmt: skip
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}, NumPy {np.__version__}"
+    print(f"{platform.machine()}, {os.cpu_count()} cores{gpu}; {versions}")
 
 
 def row(what: str, plain: float, ours: float, expected: str = "") -> None:

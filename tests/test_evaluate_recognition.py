@@ -121,7 +121,7 @@ def test_unreadable_images_are_counted_and_end_with_1(run_script, tmp_path, draw
     flags = ["evaluate_recognition.py", "--checkpoint", tiny_checkpoint, "--set", "drawn.bin", "--force_cpu"]
     done = run_script(*flags, code=1)
     assert "drawn.bin#5: not an image that OpenCV can decode; its pairs are left out" in done.stderr
-    assert "1 pairs were left out because images could not be read" in done.stderr
+    assert "1 pair was left out because images could not be read" in done.stderr
     assert "39 of 40" in (tmp_path / "recognition" / "results.md").read_text()
     run_script(*flags, "--allow_failures")
 

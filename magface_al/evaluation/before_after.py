@@ -23,11 +23,22 @@ Limits = dict[str, tuple[float, float] | None]
 
 
 class Comparison:
-    """Similarities before and after, float32 [N], of N labelled pairs. Both are resampled together (paired bootstrap)."""
+    """Similarities before and after, float32 [N], of N labelled pairs. Both are resampled together (paired bootstrap).
+
+    left_out: how many pairs could not be scored.
+    """
 
     def __init__(
-        self, pairs: Sequence[Pair], before: np.ndarray, after: np.ndarray, threshold: float, seed: int, resamples: int
+        self,
+        pairs: Sequence[Pair],
+        before: np.ndarray,
+        after: np.ndarray,
+        threshold: float,
+        seed: int,
+        resamples: int,
+        left_out: int = 0,
     ) -> None:
+        self.left_out = left_out
         self.pairs, self.before, self.after, self.threshold = pairs, before, after, threshold
         self.same = np.array([pair.label == SAME for pair in pairs])
         of_before, of_after = (Figures(scores, self.same, threshold) for scores in (before, after))
@@ -81,7 +92,8 @@ def compare(
     of_before = score_pairs(pair_file, before, run)
     of_after = score_pairs(of_before.pair_file, after, run)
     kept = of_before.pair_file.pairs
-    return Comparison(kept, of_before.similarity, of_after.similarity, threshold, seed, resamples)
+    left_out = len(pair_file.pairs) - len(kept)
+    return Comparison(kept, of_before.similarity, of_after.similarity, threshold, seed, resamples, left_out)
 
 
 def before_after_table(comparison: Comparison) -> str:

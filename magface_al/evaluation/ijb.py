@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from magface_al.command.errors import UserError
 from magface_al.command.run import Run
+from magface_al.command.words import counted
 from magface_al.embedding.store import FeatureStore
 from magface_al.evaluation import ijb_meta
 from magface_al.evaluation.far_rules import FarRule, at_fars
@@ -38,10 +39,10 @@ class IJB:
         self.impostors = len(self.same) - self.genuine
         self.galleries = {path: ijb_meta.read_roster(path) for path in ijb_meta.galleries(prefix)}
         self.probes = ijb_meta.read_roster(self.probe_path) if self.galleries else None
-        run.input(self.faces_path, f"{len(self.faces.names)} faces")
-        run.input(self.pairs_path, f"{len(self.same)} template pairs ({self.genuine} genuine)")
+        run.input(self.faces_path, counted(len(self.faces.names), "face"))
+        run.input(self.pairs_path, f"{counted(len(self.same), 'template pair')} ({self.genuine} genuine)")
         for path, roster in self.galleries.items():
-            run.input(path, f"a gallery of {len(roster.template)} templates")
+            run.input(path, f"a gallery of {counted(len(roster.template), 'template')}")
         if not self.galleries:
             run.note(f"no {prefix.name}_1N_gallery_*.csv in {prefix.parent}, so there is no 1:N search")
 
@@ -73,7 +74,7 @@ class IJB:
         absent = np.flatnonzero(rows < 0)
         if len(absent):
             first = self.faces.names[absent[0]]
-            message = f"{store.path}: {len(absent)} of {len(rows)} faces have no embedding (first: {first})"
+            message = f"{store.path}: {len(absent)} of {counted(len(rows), 'face')} have no embedding (first: {first})"
             if not allow_failures or len(absent) == len(rows):
                 raise UserError(f"{message}; embed them, or give --allow_failures to leave them out")
             self.run.note(f"{message}; they are left out")

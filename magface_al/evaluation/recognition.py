@@ -16,12 +16,10 @@ from magface_al.embedding.pair_scores import PairEmbeddings
 from magface_al.evaluation.results import distinct_names, markdown_table
 from magface_al.metrics import bootstrap
 from magface_al.metrics.kfold import FOLDS, PROTOCOLS, TenFold, cross_validate, fold_numbers
-from magface_al.metrics.roc import FAR_TARGETS, LABELS, Figures, percent
+from magface_al.metrics.roc import FAR_TARGETS, LABELS, Curve, Figures, percent
 from magface_al.pairs.pair_file import PairFile, describe
 from magface_al.pairs.people import name_people, pair_identities
 from magface_al.pairs.verification_sets import read_verification_set
-
-Curve = tuple[np.ndarray, np.ndarray]  # FMR, TAR: see roc.Ranking.roc
 
 
 @dataclass(frozen=True)
