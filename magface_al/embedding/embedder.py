@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -113,6 +113,26 @@ class Embedder:
         if self.device.type == "cuda":
             batch = batch.pin_memory().to(self.device, non_blocking=True)  # the threads decode on while it travels
         return self.model(to_input(batch, self.preprocessing)).float().cpu().numpy()
+
+
+def embed_images(
+    embedder: Embedder,
+    images: Sequence[tuple[str, Path | bytes]],
+    batch_size: int,
+    workers: int,
+    progress: Callable[[int], object] = lambda images: None,
+) -> tuple[dict[str, np.ndarray], list[tuple[str, str]]]:
+    """(name -> raw embedding float32 [D], (name, reason) of what could not be read) of (name, path or bytes) images.
+
+    progress is called after every batch with the number of images in it, unreadable ones included.
+    """
+    embeddings: dict[str, np.ndarray] = {}
+    failures: list[tuple[str, str]] = []
+    for batch in face_batches(images, batch_size, workers, embedder.preprocessing.size):
+        embeddings |= zip(batch.names, embedder(batch.faces), strict=True)
+        failures += batch.failures
+        progress(len(batch.names) + len(batch.failures))
+    return embeddings, failures
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from magface_al.command.errors import UserError
-from magface_al.embedding.embedder import Embedder, face_batches
+from magface_al.embedding.embedder import Embedder, embed_images
 from magface_al.metrics.kfold import PROTOCOLS, cross_validate, fold_numbers
 from magface_al.pairs.pair_file import PairFile
 
@@ -20,15 +20,12 @@ def validate_sets(embedder: Embedder, sets: Mapping[str, PairFile], workers: int
 
 
 def _accuracy(embedder: Embedder, name: str, pair_file: PairFile, workers: int) -> float:
-    images = pair_file.images()
-    row = {image: number for number, image in enumerate(images)}
-    parts: list[np.ndarray] = []
-    sources = ((image, pair_file.source(image)) for image in images)
-    for batch in face_batches(sources, BATCH, workers, embedder.preprocessing.size):
-        if batch.failures:
-            raise UserError(f"{pair_file.path}: {batch.failures[0][0]}: {batch.failures[0][1]}; validation needs every image of {name}")  # fmt: skip
-        parts.append(embedder(batch.faces))
-    embeddings = np.concatenate(parts)
-    sides = [embeddings[[row[getattr(pair, side)] for pair in pair_file.pairs]] for side in ("image1", "image2")]
+    images = [(image, pair_file.source(image)) for image in pair_file.images()]
+    embeddings, failures = embed_images(embedder, images, BATCH, workers)
+    if failures:
+        image, reason = failures[0]
+        raise UserError(f"{pair_file.path}: {image}: {reason}; validation needs every image of {name}")
+    side1 = np.stack([embeddings[pair.image1] for pair in pair_file.pairs])
+    side2 = np.stack([embeddings[pair.image2] for pair in pair_file.pairs])
     fold = fold_numbers(len(pair_file.pairs), min(10, len(pair_file.pairs)))
-    return float(cross_validate(*sides, pair_file.labels(), fold, PROTOCOLS["cosine"], False).accuracy.mean())
+    return float(cross_validate(side1, side2, pair_file.labels(), fold, PROTOCOLS["cosine"], False).accuracy.mean())
