@@ -115,6 +115,7 @@ def compare(args: argparse.Namespace, pairs: Path, run: Run) -> Comparison:
     choice = model_flags.model_choice(args)
     before = score_pairs(pair_file, choice, run)
     after = score_pairs(before.pair_file, replace(choice, checkpoint=args.finetuned, arch="auto"), run)
+    run.facts["pairs_left_out"] = before.left_out + after.left_out
     return Comparison(
         before.pair_file.pairs, before.similarity, after.similarity, args.threshold, args.seed, args.resamples
     )

@@ -122,7 +122,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     model = f"--checkpoint {args.checkpoint[0]}" if args.checkpoint else f"--features_list {args.features_list[0]}"
     roots = " ".join(["", "--root", *map(str, args.root)]) if args.root else ""
     run.suggest(f"python evaluate_quality.py --feedback_file {args.sets[0][1]} {model}{roots}")
-    left_out = run.facts["pairs_left_out"]
+    left_out = sum(of_set.figures["pairs_left_out"] for of_sets in results.values() for of_set in of_sets.values())
+    run.facts["pairs_left_out"] = left_out
     if left_out and not args.allow_failures:
         raise WorkError(
             f"{left_out} pairs were left out because images could not be read, so these figures are not those of the whole sets; "

@@ -44,7 +44,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from tqdm import tqdm
 
     from magface_al.command.errors import WorkError
-    from magface_al.embedding.embedder import open_embedder
+    from magface_al.embedding.embedder import open_embedder, resized_note
     from magface_al.embedding.extraction import embed_list, made_from
     from magface_al.embedding.store import is_binary
     from magface_al.embedding.store_writer import FeatureWriter
@@ -83,9 +83,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.output(args.feat_list, f"{counted(writer.rows, 'embedding')} of {writer.dimensions} values")
     print("magnitude (quality): min {min:.2f}, median {median:.2f}, max {max:.2f}".format(**magnitude))
     if resized:
-        size = backbone.preprocessing.size
-        shapes = f"image was no {size} px square and was", f"images were not {size} px squares and were"
-        run.note(f"{counted(resized, *shapes)} resized; unaligned photos give poor embeddings")
+        run.note(resized_note(resized, backbone.preprocessing.size))
     run.suggest(f"python build_hard_pairs.py --features_list {args.feat_list} --output_file pairs.json")
     if writer.failed:
         message = f"{writer.failed} of {counted(images.count, 'image')} could not be read; listed in {writer.failures_path}, all others were written"

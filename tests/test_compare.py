@@ -62,7 +62,7 @@ def test_the_script_prints_and_writes_the_matrix(run_script, tmp_path, tiny_chec
 def test_a_photo_of_another_size_is_noted(run_script, tmp_path, tiny_checkpoint, four):
     cv2.imwrite(str(tmp_path / "photo.png"), np.full((200, 150, 3), 90, np.uint8))
     done = run_script("compare_faces.py", four[0], "photo.png", "--checkpoint", tiny_checkpoint)
-    assert "1 images were not 112 px squares" in done.stderr
+    assert "1 image was not a 112 px square" in done.stderr
 
 
 def test_more_images_than_the_picture_holds_are_all_in_the_json(run_script, tmp_path, tiny_checkpoint, faces):

@@ -48,7 +48,7 @@ def hardest_impostors(
         kept = torch.cat([kept, block[tuple(hits[valid].T)]])
         pairs = torch.cat([pairs, hits[valid] + start])
         if len(kept) > count:
-            threshold = float(kept.topk(count).values[-1])
+            threshold = float(kept.topk(count).values[-1]) if count else 2.0
             keep = kept >= threshold  # ties stay until the end, where (i, j) decides
             kept, pairs = kept[keep], pairs[keep]
         progress(len(block))

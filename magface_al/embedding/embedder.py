@@ -13,6 +13,7 @@ from torch import nn
 
 from magface_al.command.ahead import ahead
 from magface_al.command.errors import WorkError
+from magface_al.command.words import counted
 from magface_al.embedding.model_flags import ModelChoice
 from magface_al.faces.preprocess import Preprocessing, decode_image, to_input
 from magface_al.models.backbone import Backbone
@@ -142,6 +143,12 @@ def embed_images(
         failures += batch.failures
         progress(len(batch.names) + len(batch.failures))
     return embeddings, failures
+
+
+def resized_note(count: int, size: int) -> str:
+    """What to tell of images that had another size than the network's."""
+    images = counted(count, f"image was not a {size} px square and was", f"images were not {size} px squares and were")
+    return f"{images} resized; unaligned photos give poor embeddings"
 
 
 def _out_of_memory(error: Exception) -> bool:

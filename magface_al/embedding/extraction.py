@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from magface_al.embedding.embedder import Embedder, face_batches
 from magface_al.embedding.store_writer import FeatureWriter
-from magface_al.faces.image_list import ImageList
 from magface_al.models.backbone import Backbone
 
 
@@ -25,14 +24,14 @@ def made_from(list_sha256: str, root: Path, backbone: Backbone, flip: str) -> di
 
 
 def embed_list(
-    images: ImageList,
+    images: Iterable[tuple[str, Path]],
     embedder: Embedder,
     writer: FeatureWriter,
     batch_size: int,
     workers: int,
     progress: Callable[[int], object] = lambda images: None,
 ) -> int:
-    """Embed what the writer has not consumed of the list, and append it. Returns how many images had to be resized.
+    """Embed what the writer has not consumed of (name, path) images, and append it. Returns how many had to be resized.
 
     progress is called after every batch with the number of images in it, unreadable ones included.
     """
