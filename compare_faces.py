@@ -25,33 +25,23 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", type=Path, default=Path("comparison"), help="folder for everything written")
     model_flags.add_flip_option(parser)
     model_flags.add_checkpoint_options(parser)
-    device = parser.add_argument_group("compute")
-    device.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N; auto takes a GPU when there is one"
-    )
-    device.add_argument("--force_cpu", action="store_true", help="the same as --device cpu")
+    cli.add_device_options(parser)
     return parser
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.files import write_json
     from magface_al.compare import compare_with, require_two
-    from magface_al.embedding.embedder import Embedder
-    from magface_al.models.checkpoint import load_backbone
-    from magface_al.models.device import device_name, pick_device
+    from magface_al.embedding.embedder import open_embedder, resized_note
+    from magface_al.models.device import device_name
     from magface_al.pictures.canvas import save_figure
     from magface_al.pictures.matrix import MOST_SHOWN, face_matrix_figure
 
     require_two(args.images)
-    device = pick_device(args.device, args.force_cpu)
-    backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
+    backbone, embedder = open_embedder(model_flags.model_choice(args))
     run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
-    run.facts |= {"device": device_name(device), **backbone.origin()}
-    matrix = compare_with(
-        Embedder(backbone.model, backbone.preprocessing, device, backbone.flip_for(args.flip)),
-        args.images,
-        args.threshold,
-    )
+    run.facts |= {"device": device_name(embedder.device), **backbone.origin()}
+    matrix = compare_with(embedder, args.images, args.threshold)
     run.path = args.output_dir / "manifest.json"
     write_json(args.output_dir / "comparison.json", matrix.to_dict())
     save_figure(face_matrix_figure(matrix), args.output_dir / "comparison.png")
@@ -59,15 +49,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     print(matrix)
     run.output(args.output_dir, "comparison.json, comparison.png")
     if matrix.resized:
-        side = backbone.preprocessing.size
-        run.note(
-            (
-                f"1 image was not a {side} px square and was resized"
-                if matrix.resized == 1
-                else f"{matrix.resized} images were not {side} px squares and were resized"
-            )
-            + "; unaligned photos give poor embeddings"
-        )
+        run.note(resized_note(matrix.resized, backbone.preprocessing.size))
     if len(matrix.names) > MOST_SHOWN:
         run.note(
             f"the picture shows the first {MOST_SHOWN} of {len(matrix.names)} images; the table and the JSON have all"

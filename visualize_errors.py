@@ -64,6 +64,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     args.output_dir.mkdir(parents=True, exist_ok=True)
     run.path = args.output_dir / "manifest.json"
     scores = score_pairs(pair_file, model_flags.model_choice(args), run, args.features_list, args.skip_bad_lines)
+    run.facts["pairs_left_out"] = scores.left_out
 
     summary = summarize(scores, args.threshold, args.seed)
     curves = png_bytes(score_figure(scores.similarity, scores.pair_file.labels(), args.threshold))

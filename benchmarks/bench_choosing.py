@@ -1,4 +1,4 @@
-"""One batch of questions out of 150,000 images: seconds and memory of choose_pairs.py.
+"""One round of questions out of 150,000 images: seconds and memory of choose_pairs.py.
 
 Drawn features of 512 values, ten images a person, as spread as a model's on hard pictures. All pairs together would be
 an array of 90 GB.
@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from timing import heading, watched
 
+from magface_al.choosing.wishes import Wishes
 from magface_al.command import cli, numbers
 from magface_al.command.run import Run
 from magface_al.embedding.store_writer import FeatureWriter
@@ -45,7 +46,7 @@ def draw(path: Path, images: int) -> None:
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     parser.add_argument("--images", type=numbers.positive_int, default=150_000, help="images in the store")
-    parser.add_argument("--budget", type=numbers.positive_int, default=200, help="pairs to ask about")
+    parser.add_argument("--budget", type=numbers.positive_int, default=Wishes.budget, help="pairs to ask about")
     parser.add_argument("--force_cpu", action="store_true", help="do not use a GPU")
     return parser
 
@@ -55,8 +56,9 @@ def main(args: argparse.Namespace, run: Run) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         store = Path(scratch) / "features.npy"
         draw(store, args.images)
-        command = [sys.executable, ROOT / "choose_pairs.py", "--features_list", store, "--output_file", Path(scratch) / "ask.json",
-                   "--budget", args.budget, *(["--force_cpu"] if args.force_cpu else [])]  # fmt: skip
+        files = "--features_list", store, "--output_file", Path(scratch) / "ask.json"
+        device = ["--force_cpu"] if args.force_cpu else []
+        command = [sys.executable, ROOT / "choose_pairs.py", *files, "--budget", args.budget, *device]
         seconds, resident, own = watched(list(map(str, command)))
         print(f"choose_pairs.py: {seconds:.1f} s")
         print(f"at most {resident:.2f} GiB resident, {own:.2f} GiB without mapped files")

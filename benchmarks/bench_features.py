@@ -22,7 +22,8 @@ from timing import header, heading, row, seconds
 
 from magface_al.command import cli, numbers
 from magface_al.command.run import Run
-from magface_al.embedding.embedder import Embedder, face_batches
+from magface_al.embedding.embedder import Embedder
+from magface_al.embedding.extraction import embed_list
 from magface_al.embedding.store import read_features
 from magface_al.embedding.store_writer import FeatureWriter
 from magface_al.faces.drawn.people import draw_people
@@ -71,8 +72,7 @@ def our_write(path: Path, names: list[str], embeddings: np.ndarray) -> None:
 def our_extract(embedder: Embedder, paths: list[Path], target: Path, batch: int) -> None:
     """As gen_features.py does it."""
     writer = FeatureWriter(target, {}, resume=False)
-    for faces in face_batches([(str(path), path) for path in paths], batch, workers=2):
-        writer.append(faces.names, embedder(faces.faces), faces.failures)
+    embed_list([(str(path), path) for path in paths], embedder, writer, batch, workers=2)
     writer.finish({})
 
 
@@ -95,7 +95,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     header()
     with tempfile.TemporaryDirectory() as folder:
         stores(Path(folder), args.rows)
-        extraction(Path(folder), args)
+        extraction(Path(folder), args.images, args.arch, args.batch_size, pick_device("auto", args.force_cpu))
 
 
 def stores(folder: Path, count: int) -> None:
@@ -110,22 +110,18 @@ def stores(folder: Path, count: int) -> None:
         assert np.array_equal(read_features(path).embeddings, embeddings)
 
 
-def extraction(folder: Path, args: argparse.Namespace) -> None:
-    cuda = torch.cuda.is_available() and not args.force_cpu
+def extraction(folder: Path, images: int, arch: str, batch_size: int, device: torch.device) -> None:
     paths = []
-    for person, image, face in islice(draw_people(args.images, 8, seed=0), args.images):
+    for person, image, face in islice(draw_people(images, 8, seed=0), images):
         paths.append(folder / f"{person}_{image}.jpg")
         cv2.imwrite(str(paths[-1]), face)
     torch.manual_seed(0)
-    model = build_backbone(args.arch).eval()
-    plain_device = torch.device("cuda" if cuda else "cpu")
-    plain_model = model.to(plain_device)
+    model = build_backbone(arch).eval().to(device)
     # The plain loop comes first: the project's networks change how this process keeps its memory.
-    plain = seconds(lambda: plain_extract(plain_model, paths, folder / "p.list", plain_device, args.batch_size), 2)
-    device = pick_device("auto", args.force_cpu)
+    plain = seconds(lambda: plain_extract(model, paths, folder / "p.list", device, batch_size), 2)
     embedder = Embedder(model.to(memory_format=torch.channels_last), PRESETS["magface"], device)
-    ours = seconds(lambda: our_extract(embedder, paths, folder / "o.list", args.batch_size), 2)
-    row(f"embed {len(paths)} faces, {args.arch}, {device}", plain, ours, ">= 1.2x")
+    ours = seconds(lambda: our_extract(embedder, paths, folder / "o.list", batch_size), 2)
+    row(f"embed {len(paths)} faces, {arch}, {device}", plain, ours, ">= 1.2x")
     same = np.allclose(
         unit(plain_read(folder / "p.list")), unit(read_features(folder / "o.list").embeddings), atol=1e-3
     )

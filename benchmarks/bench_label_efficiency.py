@@ -27,8 +27,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
+from magface_al.choosing import strategies
 from magface_al.choosing.asked import Asked
-from magface_al.choosing.questions import Wishes, choose
+from magface_al.choosing.questions import Pool, choose
+from magface_al.choosing.wishes import Wishes
 from magface_al.command import cli, numbers
 from magface_al.command.files import write_json
 from magface_al.command.run import Run
@@ -38,15 +40,16 @@ from magface_al.finetuning.answered_pairs import index_pairs
 from magface_al.finetuning.recipe import Recipe
 from magface_al.finetuning.tuner import FineTuner
 from magface_al.metrics.bootstrap import mean_interval
-from magface_al.metrics.cosine import magnitudes, unit
+from magface_al.metrics.cosine import THRESHOLD, magnitudes, unit
 from magface_al.metrics.roc import Ranking, eer
 from magface_al.models.checkpoint import Backbone, load_backbone
 from magface_al.pairs.pair_file import Pair
 from magface_al.pictures.canvas import new_figure, save_figure
 
-STRATEGIES = ("random", "stratified", "uncertainty", "diverse", "quality", "hardest", "mix")
+# mislabeled needs names to doubt; a mix comes last
+STRATEGIES = ("stratified", *sorted(set(strategies.STRATEGIES) - {"mislabeled"}), strategies.MIXED)
 STEPS = 200  # of training a round, whatever the number of answers
-BATCH, LEARNING_RATE, THRESHOLD = 32, 3e-4, 0.4
+BATCH, LEARNING_RATE = 32, 3e-4
 CPU = torch.device("cpu")
 
 
@@ -109,10 +112,10 @@ def tune(backbone: Backbone, pool: Faces, start: np.ndarray, pairs: list[Pair], 
 def questions(strategy: str, raw: np.ndarray, asked: Asked, count: int, rng: np.random.Generator) -> list[Pair]:
     """`count` pairs chosen as choose_pairs.py does. Only the mix keeps its random slice out of training; "stratified" is
     that slice alone, trained on."""
-    share = {"mix": 0.15, "stratified": 1.0}.get(strategy, 0.0)
-    wishes = Wishes(count, "mix" if strategy == "stratified" else strategy, THRESHOLD, share)
-    names = [str(row) for row in range(len(raw))]
-    pairs = choose(unit(raw), magnitudes(raw), names, asked, wishes, None, CPU, rng)
+    share = {strategies.MIXED: Wishes.random_share, "stratified": 1.0}.get(strategy, 0.0)
+    wishes = Wishes(count, strategies.MIXED if strategy == "stratified" else strategy, THRESHOLD, share)
+    pool = Pool([str(row) for row in range(len(raw))], unit(raw), magnitudes(raw))
+    pairs = choose(pool, asked, wishes, rng)
     if strategy == "stratified":
         return [Pair(pair.image1, pair.image2, None, {"batch": pair.extra["batch"]}) for pair in pairs]
     return pairs
@@ -121,11 +124,14 @@ def questions(strategy: str, raw: np.ndarray, asked: Asked, count: int, rng: np.
 def asked_of(pairs: list[Pair]) -> Asked:
     """The answered pairs, whose image names are rows."""
     rows = np.sort(np.array([(int(pair.image1), int(pair.image2)) for pair in pairs], np.int64).reshape(-1, 2), axis=1)
-    return Asked(rows, np.array([pair.label for pair in pairs], np.int64),
-                 np.array([pair.extra["batch"] for pair in pairs], np.int64), pairs)  # fmt: skip
+    label = np.array([pair.label for pair in pairs], np.int64)
+    rounds = np.array([pair.extra["batch"] for pair in pairs], np.int64)
+    return Asked(rows, label, rounds, pairs)
 
 
-def curve(backbone: Backbone, pool: Faces, held_out: Faces, strategy: str, rounds: list[int], seed: int) -> tuple[list[float], list[int]]:  # fmt: skip
+def curve(
+    backbone: Backbone, pool: Faces, held_out: Faces, strategy: str, rounds: list[int], seed: int
+) -> tuple[list[float], list[int]]:
     """(EER in percent, "same" answers so far) after each round's number of answers."""
     rng = np.random.default_rng(seed)
     start = pool.embed(backbone.model)
@@ -149,11 +155,15 @@ def drawn_people(people: int, images: int, seed: int) -> tuple[np.ndarray, np.nd
 
 def real_people(data: Path, work: Path, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """(faces, person) of the people to ask about and of those held out, LFW as the bad camera sees it."""
-    from real_domain_shift import choose_people, degrade
+    from real_domain_shift import choose_people, degrade, person_of_photos
 
     groups = [degrade(people, work / f"faces_{seed}", seed) for people in choose_people(data / "lfw" / "images", seed)]
-    return [(np.stack([cv2.imread(str(photo)) for photos in people.values() for photo in photos]),
-             np.repeat(np.arange(len(people)), [len(photos) for photos in people.values()])) for people in groups]  # fmt: skip
+    return [(read(people), person_of_photos(people)) for people in groups]
+
+
+def read(people: dict[str, list[Path]]) -> np.ndarray:
+    """uint8 [N, 112, 112, 3] BGR: all photos."""
+    return np.stack([cv2.imread(str(photo)) for photos in people.values() for photo in photos])
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -210,8 +220,11 @@ def efficiency_figure(changes: dict[str, np.ndarray], answers: list[int]) -> Fig
     for k, (name, change) in enumerate(changes.items()):
         mean, low, high = np.array([mean_interval(column) for column in change.T]).T
         at = np.array(answers) * 1.025 ** (k - len(changes) / 2)  # side by side, so that no bar hides another
-        axes.errorbar(at, mean, [mean - low, high - mean], label=name, marker="osD^vPX*"[k % 8], markersize=5,
-                      linewidth=2.2 if name == "mix" else 1.2, capsize=2, color=f"C{k}")  # fmt: skip
+        width = 2.2 if name == strategies.MIXED else 1.2
+        marker = {"marker": "osD^vPX*"[k % 8], "markersize": 5}
+        axes.errorbar(
+            at, mean, [mean - low, high - mean], label=name, linewidth=width, capsize=2, color=f"C{k}", **marker
+        )
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xscale("log")
     axes.set_xticks(answers, [str(count) for count in answers])

@@ -25,13 +25,11 @@ sys.path.insert(0, str(ROOT))
 from magface_al.command import cli, numbers
 from magface_al.command.run import Run
 from magface_al.embedding import model_flags
-from magface_al.embedding.embedder import Embedder
+from magface_al.embedding.embedder import open_embedder
 from magface_al.faces.drawn.cameras import Camera
 from magface_al.faces.drawn.face import draw_face
 from magface_al.faces.drawn.people import person, shot
 from magface_al.metrics.cosine import magnitudes, unit
-from magface_al.models.checkpoint import load_backbone
-from magface_al.models.device import pick_device
 
 PERFECT = Camera(side=(112, 112), brightness=(1, 1), noise=(0, 0), blur=(0, 0), quality=(95, 95), grey=0, pitch=0)
 STEPS = np.linspace(0, 1, 6)
@@ -74,9 +72,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing)
+    backbone, embedder = open_embedder(model_flags.model_choice(args))
     run.input(args.checkpoint, backbone.describe())
-    embedder = Embedder(backbone.model, backbone.preprocessing, pick_device(args.device, args.force_cpu))
     rng = np.random.default_rng(args.seed)
     faces = [draw_face(person(args.seed, number // 2), shot(rng)) for number in range(2 * args.people)]
     unspoilt = unit(embedder(np.stack([PERFECT.take(face, rng) for face in faces])))

@@ -29,12 +29,11 @@ from magface_al.command import cli, numbers
 from magface_al.command.errors import WorkError
 from magface_al.command.files import write_json
 from magface_al.command.run import Run
-from magface_al.embedding.embedder import Embedder, face_batches
+from magface_al.embedding.embedder import face_batches, open_embedder
+from magface_al.embedding.model_flags import ModelChoice
 from magface_al.metrics import bootstrap
 from magface_al.metrics.cosine import unit
 from magface_al.metrics.roc import Ranking, eer
-from magface_al.models.checkpoint import load_backbone
-from magface_al.models.device import pick_device
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, write_pairs
 
 Figures = dict[str, dict[str, Any]]  # "shifted" and "clean" -> eer, change, change_interval_95
@@ -101,8 +100,7 @@ def person_of_photos(people: dict[str, list[Path]]) -> np.ndarray:
 
 def embed(checkpoint: Path, people: dict[str, list[Path]]) -> np.ndarray:
     """Raw embeddings float32 [N, D] of all photos."""
-    backbone = load_backbone(checkpoint)
-    embedder = Embedder(backbone.model, backbone.preprocessing, pick_device("auto"))
+    _, embedder = open_embedder(ModelChoice(checkpoint))
     photos = [(str(photo), photo) for shots in people.values() for photo in shots]
     return np.concatenate([embedder(batch.faces) for batch in face_batches(photos, 128, 2)])
 

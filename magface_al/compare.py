@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from magface_al.command.errors import UserError
+from magface_al.embedding.model_flags import ModelChoice
 from magface_al.metrics.cosine import THRESHOLD, magnitudes, unit
 
 if TYPE_CHECKING:
@@ -89,13 +90,10 @@ def compare(
 
     threshold: cosine above which two images are called the same person; the others as the scripts' flags of that name.
     """
-    from magface_al.embedding.embedder import Embedder
-    from magface_al.models.checkpoint import load_backbone
-    from magface_al.models.device import pick_device
+    from magface_al.embedding.embedder import open_embedder
 
     require_two(images)
-    backbone = load_backbone(Path(checkpoint), arch, preprocessing)
-    embedder = Embedder(backbone.model, backbone.preprocessing, pick_device(device), backbone.flip_for(flip))
+    _, embedder = open_embedder(ModelChoice(Path(checkpoint), arch, preprocessing, device, flip=flip))
     return compare_with(embedder, images, threshold)
 
 

@@ -100,7 +100,7 @@ def test_the_end_and_bad_input(choose, run_script, tmp_path, features):
     assert "belong together" in done.stderr
     (tmp_path / "other.json").write_text('[{"image1": "x.png", "image2": "y.png", "label": 1}]')
     done, _ = choose("ask.json", "--answered", "other.json")
-    assert "1 pairs asked before have an image that is not in" in done.stderr
+    assert "1 pair asked before has an image that is not in" in done.stderr
     (tmp_path / "one.list").write_text("a.png 1 2\n")
     done = run_script("choose_pairs.py", "--features_list", "one.list", "--output_file", "o.json", code=2)
     assert "1 image, expected at least two" in done.stderr

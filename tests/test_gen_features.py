@@ -75,7 +75,7 @@ def test_unreadable_images_are_named_and_everything_else_is_kept(run_script, tmp
     flags = ["--inf_list", "mixed.list", "--feat_list", "f.list", "--resume", tiny_checkpoint]
     done = run_script("gen_features.py", *flags, code=1)
     assert "3 of 7 images could not be read; listed in f.list.failed.txt" in done.stderr
-    assert "1 images were not 112 px squares" in done.stderr
+    assert "1 image was not a 112 px square and was resized" in done.stderr
     assert (tmp_path / "f.list.failed.txt").read_text().splitlines() == [
         "empty.jpg\tthe file is empty", "text.jpg\tnot an image that OpenCV can decode", "absent.jpg\tNo such file or directory"]  # fmt: skip
     assert read_features(tmp_path / "f.list").names == [*good[:2], "large.png", good[2]]

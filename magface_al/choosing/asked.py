@@ -7,43 +7,65 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from magface_al.command.run import Run
+from magface_al.command.words import counted
 from magface_al.embedding.pair_scores import rows_of
 from magface_al.embedding.store import FeatureStore
 from magface_al.faces.identities import connected_components
-from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, PairFile
+from magface_al.labelling.answer_words import UNABLE
+from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, PairFile, describe, read_pairs
+from magface_al.pairs.people import contradictions
 
 OPEN = -1  # asked, but nobody could or would say
-UNABLE = ("unsure", "bad_image")  # answers of people who looked and could not tell
 
 
 @dataclass(frozen=True)
 class Asked:
     """The pairs of some answered files as rows of a feature store.
 
-    pairs int64 [K, 2] with i < j, none twice; label int64 [K]: 1, 0 or OPEN; batch int64 [K]: the round in which it was
-    asked, 0 if the file does not say; entries [K] as they stand in the files.
+    pairs int64 [K, 2] with i < j, none twice; label int64 [K]: 1, 0 or OPEN; round int64 [K], in which it was asked, 0 if
+    the file does not say (its key is "batch"); entries [K] as they stand in the files.
     """
 
     pairs: np.ndarray
     label: np.ndarray
-    batch: np.ndarray
+    round: np.ndarray
     entries: list[Pair]
 
     def where(self, chosen: np.ndarray) -> Asked:
         """Those of a bool mask [K]."""
         entries = [entry for entry, keep in zip(self.entries, chosen, strict=True) if keep]
-        return Asked(self.pairs[chosen], self.label[chosen], self.batch[chosen], entries)
+        return Asked(self.pairs[chosen], self.label[chosen], self.round[chosen], entries)
 
-    def holdout(self) -> np.ndarray:
-        """bool [K]: of a random slice, which is kept out of training."""
+    def in_random_slice(self) -> np.ndarray:
+        """bool [K]: of a random slice, which is kept out of training (its key is "holdout")."""
         return np.array([entry.is_holdout() for entry in self.entries], dtype=bool)
 
     def unable(self) -> np.ndarray:
         """bool [K]: somebody looked and could not tell."""
         return np.array([entry.extra.get("answer") in UNABLE for entry in self.entries], dtype=bool)
+
+
+def read_asked(paths: Sequence[Path], store: FeatureStore, run: Run) -> Asked:
+    """The pairs of all files of --answered, with notes of what is odd about them."""
+    files = [read_pairs(path) for path in paths]
+    for path, file in zip(paths, files, strict=True):
+        run.input(path, describe(file.pairs))
+    asked, absent = find_asked(files, store)
+    if absent:
+        have = "pair asked before has", "pairs asked before have"
+        run.note(f"{counted(absent, *have)} an image that is not in {store.path}; they count for nothing here")
+    if wrong := contradictions(asked.entries):
+        are = "pair is", "pairs are"
+        run.note(
+            f"{counted(len(wrong), *are)} answered different although other answers make them one person "
+            f"(first: {wrong[0].image1} and {wrong[0].image2}); some of these answers are wrong"
+        )
+    return asked
 
 
 def find_asked(files: Sequence[PairFile], store: FeatureStore) -> tuple[Asked, int]:
@@ -66,8 +88,8 @@ def find_asked(files: Sequence[PairFile], store: FeatureStore) -> tuple[Asked, i
                 found[key] = pair
     entries = list(found.values())
     label = np.array([OPEN if pair.label is None else pair.label for pair in entries], dtype=np.int64)
-    batch = np.array([int(pair.extra.get("batch") or 0) for pair in entries], dtype=np.int64)
-    return Asked(np.array(list(found), dtype=np.int64).reshape(-1, 2), label, batch, entries), absent
+    rounds = np.array([int(pair.extra.get("batch") or 0) for pair in entries], dtype=np.int64)
+    return Asked(np.array(list(found), dtype=np.int64).reshape(-1, 2), label, rounds, entries), absent
 
 
 class Known:
@@ -75,32 +97,31 @@ class Known:
 
     def __init__(self, count: int, pairs: np.ndarray, label: np.ndarray) -> None:
         self.count, self.asked = count, pairs
-        rows = np.unique(pairs)
-        joined = connected_components(map(str, rows), ((str(i), str(j)) for i, j in pairs[label == SAME]))
+        rows = np.unique(pairs).tolist()
+        joined = connected_components(rows, pairs[label == SAME].tolist())
         self.group = np.arange(count)
-        self.group[rows] = [int(joined[str(row)]) for row in rows]
+        self.group[rows] = [joined[row] for row in rows]
         self._asked = self.keys(pairs)
         apart = self.group[pairs[label == DIFFERENT]]
         self._apart = np.unique(self.keys(apart[apart[:, 0] != apart[:, 1]]))
 
     def keys(self, pairs: np.ndarray) -> np.ndarray:
         """One whole number for each pair [K, 2], whatever its order."""
-        return pairs.min(axis=1) * self.count + pairs.max(axis=1)
+        return np.asarray(pairs.min(axis=1) * self.count + pairs.max(axis=1))
 
     def covers(self, pairs: np.ndarray) -> np.ndarray:
         """bool [K]: the pairs that were asked before, or whose label the answers imply."""
         group = self.group[pairs]
         implied = (group[:, 0] == group[:, 1]) | np.isin(self.keys(group), self._apart)
-        return implied | np.isin(self.keys(pairs), self._asked)
+        return np.asarray(implied | np.isin(self.keys(pairs), self._asked))
 
     def implied(self) -> tuple[np.ndarray, np.ndarray]:
         """(pairs int64 [M, 2] with i < j, same bool [M]): every pair whose label is known, answered or implied."""
         order = np.argsort(self.group, kind="stable")
         ends = np.flatnonzero(np.diff(self.group[order])) + 1
         members = {int(self.group[part[0]]): part for part in np.split(order, ends)}
-        same = [np.stack([m[a], m[b]], axis=1) for m in members.values() if len(m) > 1
-                for a, b in [np.triu_indices(len(m), 1)]]  # fmt: skip
-        apart = [np.stack(np.meshgrid(members[g], members[h]), axis=-1).reshape(-1, 2)
-                 for g, h in np.stack(np.divmod(self._apart, self.count), axis=1).tolist()]  # fmt: skip
+        same = [m[np.stack(np.triu_indices(len(m), 1), axis=1)] for m in members.values() if len(m) > 1]
+        groups = np.stack(np.divmod(self._apart, self.count), axis=1).tolist()
+        apart = [np.stack(np.meshgrid(members[g], members[h]), axis=-1).reshape(-1, 2) for g, h in groups]
         kinds = [np.concatenate([np.empty((0, 2), np.int64), *kind]) for kind in (same, apart)]
         return np.sort(np.concatenate(kinds), axis=1), np.repeat([True, False], [len(kind) for kind in kinds])

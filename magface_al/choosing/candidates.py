@@ -8,12 +8,12 @@ themselves where they are few). Similarity is the cosine. Pairs are int64 [K, 2]
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from magface_al.choosing.mining import cosines
+from magface_al.choosing.mining import pair_cosines
 from magface_al.metrics.cosine import unit
 
 ELEMENTS = 2**24  # similarities held at a time, 64 MB
@@ -70,8 +70,12 @@ def scan(
             found.append(_pairs(upper, (upper > bounds[s + 1]) & (upper <= bounds[s]), start))
         progress(len(block))
     counts = np.diff([0, *above.tolist(), total * (total - 1) // 2])
-    everything = {s: (np.concatenate([p for p, _ in found]), np.concatenate([v for _, v in found])) for s, found in parts.items()}  # fmt: skip
-    return Scan(nearest.result(), np.concatenate(neighbours), np.concatenate(similarity), counts, everything)
+    listed_whole = {s: _joined(found) for s, found in parts.items()}
+    return Scan(nearest.result(), np.concatenate(neighbours), np.concatenate(similarity), counts, listed_whole)
+
+
+def _joined(parts: Sequence[Found]) -> Found:
+    return np.concatenate([pairs for pairs, _ in parts]), np.concatenate([similarity for _, similarity in parts])
 
 
 def _pairs(upper: torch.Tensor, chosen: torch.Tensor, start: int) -> Found:
@@ -136,9 +140,14 @@ class Candidates:
 
     def where(self, chosen: np.ndarray) -> Candidates:
         """Those of a bool mask or of indices."""
-        given = None if self.given is None else self.given[chosen]
-        return Candidates(self.pairs[chosen], self.similarity[chosen], self.relative[chosen], self.magnitude[chosen],
-                          self.unit, given)  # fmt: skip
+        return replace(
+            self,
+            pairs=self.pairs[chosen],
+            similarity=self.similarity[chosen],
+            relative=self.relative[chosen],
+            magnitude=self.magnitude[chosen],
+            given=None if self.given is None else self.given[chosen],
+        )
 
     def middles(self) -> np.ndarray:
         """float32 [K, D] of length 1: where in the embedding space each pair lies."""
@@ -163,7 +172,7 @@ def candidates(
     count, k = scanned.neighbours.shape
     own = np.stack([np.repeat(np.arange(count), k), scanned.neighbours.ravel()], axis=1)
     pairs = np.unique(np.sort(np.concatenate([scanned.near[0], own, *more]), axis=1), axis=0)
-    similarity = cosines(directions, pairs)
+    similarity = pair_cosines(directions, pairs)
     common = scanned.neighbour_similarity.mean(axis=1)
     return Candidates(
         pairs=pairs,

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from magface_al.choosing import mining
 from magface_al.choosing.asked import OPEN, Asked, Known
+from magface_al.choosing.mining import pair_cosines
 from magface_al.metrics.roc import confusion
+from magface_al.pairs.pair_file import SAME
 
 POSTERIOR_DRAWS = 4000
 LEAST_GENUINE = 10  # answers "same" in the slices, below which their FNMR is no figure
@@ -24,15 +25,15 @@ NAMES = {"fmr": "FMR", "fnmr": "FNMR", "error": "wrong calls"}
 class Estimate:
     """Shares over all pairs of the store, and their central 95 % intervals: FMR, FNMR, and error (wrong calls of all pairs).
 
-    answered: the random-slice answers behind it; open: those of the same batches without one; batches: those not used,
-    because a stratum had no answer yet.
+    answered: the random-slice answers behind it; open: the pairs of the same slices without one; rounds_left_out: those
+    not used, because a stratum had no answer yet.
     """
 
     value: dict[str, float | None]
     interval: dict[str, tuple[float, float]]
     answered: int
     open: int
-    batches_left_out: int
+    rounds_left_out: int
 
 
 def estimate(
@@ -40,7 +41,7 @@ def estimate(
 ) -> Estimate | None:
     """The error rates of the model that made unit float32 [N, D], over all pairs of its images; None without answers.
 
-    Each batch's slice estimates the number of pairs of each kind (called same or not, same or not) on its own; batches
+    Each round's slice estimates the number of pairs of each kind (called same or not, same or not) on its own; rounds
     are averaged by their numbers of answers. The answers stay valid when the model changes: the pairs were drawn by the
     old similarities, but are judged by the new. FNMR is None below LEAST_GENUINE answers "same" in the slices.
 
@@ -48,10 +49,10 @@ def estimate(
     shown were not there, its upper end under Jeffreys' prior, so that no error in few answers is not taken for certainty
     (as an exact binomial interval uses Beta(x, n - x + 1) below and Beta(x + 1, n - x) above).
     """
-    holdout = asked.holdout()
+    in_slice = asked.in_random_slice()
     parts, left_out = [], 0
-    for batch in np.unique(asked.batch[holdout]):
-        part = _Batch.of(unit, asked, holdout, int(batch), threshold)
+    for number in np.unique(asked.round[in_slice]):
+        part = _Round.of(unit, asked, in_slice, int(number), threshold)
         if part is None:
             left_out += 1
         else:
@@ -90,8 +91,8 @@ def _rates(cells: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """One batch's slice: cells [S, 4] counts of its answers in each stratum, size [S] pairs in the stratum, and the cells
+class _Round:
+    """One round's slice: cells [S, 4] counts of its answers in each stratum, size [S] pairs in the stratum, and the cells
     [4] of the pairs that were known before it was drawn."""
 
     cells: np.ndarray
@@ -101,28 +102,27 @@ class _Batch:
     open: int
 
     @staticmethod
-    def of(unit: np.ndarray, asked: Asked, holdout: np.ndarray, batch: int, threshold: float) -> _Batch | None:
+    def of(unit: np.ndarray, asked: Asked, in_slice: np.ndarray, number: int, threshold: float) -> _Round | None:
         """None if a stratum has no answer."""
-        mine = asked.where(holdout & (asked.batch == batch))
+        mine = asked.where(in_slice & (asked.round == number))
         names = np.array([str(entry.extra.get("stratum")) for entry in mine.entries])
         size = np.array([int(entry.extra.get("stratum_pairs", 0)) for entry in mine.entries])
         labelled = mine.label != OPEN
         strata, index = np.unique(names, return_inverse=True)
         if len(np.unique(index[labelled])) < len(strata):
             return None
-        cells = np.stack([
-            _cells(mining.cosines(unit, mine.pairs[labelled & (index == s)]), mine.label[labelled & (index == s)] == 1, threshold)
-            for s in range(len(strata))
-        ])  # fmt: skip
-        before = asked.where(asked.batch < batch)
-        pairs, same = Known(len(unit), before.pairs, before.label).implied()
+        answered = [labelled & (index == s) for s in range(len(strata))]
+        cells = [_cells(pair_cosines(unit, mine.pairs[rows]), mine.label[rows] == SAME, threshold) for rows in answered]
         sizes = np.array([size[index == s].max() for s in range(len(strata))], float)
-        return _Batch(cells, sizes, _cells(mining.cosines(unit, pairs), same, threshold), int(labelled.sum()), int((~labelled).sum()))  # fmt: skip
+        before = asked.where(asked.round < number)
+        pairs, same = Known(len(unit), before.pairs, before.label).implied()
+        known = _cells(pair_cosines(unit, pairs), same, threshold)
+        return _Round(np.stack(cells), sizes, known, int(labelled.sum()), int((~labelled).sum()))
 
     def totals(self) -> np.ndarray:
         """float [4]: the pairs of each cell, each answer weighted by how many pairs it stands for."""
         weight = self.size / self.cells.sum(axis=1)
-        return self.known + (self.cells * weight[:, None]).sum(axis=0)
+        return np.asarray(self.known + (self.cells * weight[:, None]).sum(axis=0))
 
     def posterior(self, draws: int, prior: float, rng: np.random.Generator) -> np.ndarray:
         """float [draws, 4]: what the totals may be, given the answers."""

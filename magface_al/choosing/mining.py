@@ -3,16 +3,19 @@
 Hard genuine pairs have the lowest cosine inside an identity, hard impostor pairs the highest cosine across identities.
 The exact search is a matrix product block by block, on the CPU or a GPU; no N x N matrix is ever held. Every function
 returns (pairs int64 [K, 2] with i < j, similarity float32 [K]), hardest first, no pair twice; equal similarities are
-ordered by (i, j), so that a seed gives the same pairs everywhere.
+ordered by (i, j), so that a seed gives the same pairs everywhere. Only the exact search imports torch.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 Mined = tuple[np.ndarray, np.ndarray]
 
@@ -29,6 +32,8 @@ def hardest_impostors(
     unit float32 [N, D] of length-1 rows, on the device to compute on; identity int [N]; progress is told the rows done.
     The worst similarity still wanted is a threshold that rises from block to block and lets nearly every pair go.
     """
+    import torch  # the other ways to choose, and the parsers, do without
+
     people = torch.as_tensor(identity, device=unit.device)
     kept = torch.empty(0, device=unit.device)
     pairs = torch.empty((0, 2), dtype=torch.int64, device=unit.device)
@@ -36,16 +41,14 @@ def hardest_impostors(
     start = 0
     while start < len(unit):
         rows = BLOCK if start else FIRST_BLOCK
-        block = (
-            unit[start : start + rows] @ unit[start:].T
-        )  # the upper triangle is enough: (i, j) and (j, i) are one pair
+        block = unit[start : start + rows] @ unit[start:].T  # the upper triangle: (i, j) and (j, i) are one pair
         hits = torch.nonzero(block >= threshold)
         i, j = (hits + start).unbind(1)
         valid = (i < j) & (people[i] != people[j])
         kept = torch.cat([kept, block[tuple(hits[valid].T)]])
         pairs = torch.cat([pairs, hits[valid] + start])
         if len(kept) > count:
-            threshold = float(kept.topk(count).values[-1])
+            threshold = float(kept.topk(count).values[-1]) if count else 2.0
             keep = kept >= threshold  # ties stay until the end, where (i, j) decides
             kept, pairs = kept[keep], pairs[keep]
         progress(len(block))
@@ -55,6 +58,8 @@ def hardest_impostors(
 
 def hardest_genuines(unit: torch.Tensor, identity: np.ndarray, count: int) -> Mined:
     """The `count` least similar pairs of one identity, over all such pairs; arguments as in hardest_impostors."""
+    import torch  # as above
+
     pairs, similarity = [np.empty((0, 2), np.int64)], [np.empty(0, np.float32)]
     order = np.argsort(identity, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(identity[order])) + 1):
@@ -76,8 +81,8 @@ def sampled(
     genuine = random_genuines(identity, genuines * candidates, rng)
     impostor = random_impostors(identity, impostors * candidates, rng)
     return (
-        _ordered(genuine, cosines(unit, genuine), genuines, hardest_is_high=False),
-        _ordered(impostor, cosines(unit, impostor), impostors, hardest_is_high=True),
+        _ordered(genuine, pair_cosines(unit, genuine), genuines, hardest_is_high=False),
+        _ordered(impostor, pair_cosines(unit, impostor), impostors, hardest_is_high=True),
     )
 
 
@@ -104,7 +109,7 @@ def random_impostors(identity: np.ndarray, count: int, rng: np.random.Generator)
 
     def draw(wanted: int) -> np.ndarray:
         pairs = rng.integers(len(identity), size=(wanted, 2))
-        return pairs[identity[pairs[:, 0]] != identity[pairs[:, 1]]]
+        return np.asarray(pairs[identity[pairs[:, 0]] != identity[pairs[:, 1]]])
 
     sizes = np.unique(identity, return_counts=True)[1].astype(np.int64)
     return _distinct(draw, count, int((len(identity) ** 2 - (sizes**2).sum()) // 2), rng)
@@ -119,7 +124,7 @@ def _distinct(draw: Callable[[int], np.ndarray], count: int, available: int, rng
     return found[rng.permutation(len(found))[:count]]
 
 
-def cosines(unit: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+def pair_cosines(unit: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """float32 [K]: the cosines of the pairs, a block at a time so that no [K, D] array is held."""
     blocks = [pairs[start : start + 65536] for start in range(0, len(pairs), 65536)]
     return np.concatenate(
@@ -159,10 +164,8 @@ def _within_caps(
     chosen: list[int] = []
     for row, (i, j) in enumerate(pairs.tolist()):
         persons = {int(identity[i]), int(identity[j])}
-        full = (
-            max(images[i], images[j]) >= max_per_image or max(people[person] for person in persons) >= max_per_identity
-        )
-        if not full:
+        images_full = max(images[i], images[j]) >= max_per_image
+        if not images_full and max(people[person] for person in persons) < max_per_identity:
             images.update((i, j))
             people.update(persons)
             chosen.append(row)

@@ -1,19 +1,21 @@
-"""A batch of questions: a random slice that measures the error, and the pairs that a strategy finds worth asking."""
+"""A round of questions: a random slice that measures the error, and the pairs that a strategy finds worth asking."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
-from magface_al.choosing import mining
 from magface_al.choosing.asked import OPEN, Asked, Known
 from magface_al.choosing.candidates import Candidates, Scan, candidates, scan
-from magface_al.choosing.random_slice import Slice, Strata, draw_slice, plan_strata
+from magface_al.choosing.mining import hardest_genuines, hardest_impostors, pair_cosines, random_impostors
+from magface_al.choosing.random_slice import Strata, draw_slice, plan_strata
 from magface_al.choosing.strategies import Picker, pick, unrecognisable_below
-from magface_al.metrics.cosine import THRESHOLD
+from magface_al.choosing.wishes import Wishes
 from magface_al.pairs.pair_file import Pair
 
 NEAR, NEAR_PER_QUESTION = 20_000, 20  # pairs nearest the threshold that are kept as candidates
@@ -21,104 +23,92 @@ NAMED_PER_QUESTION = 20  # pairs on the wrong side of their given label, where i
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What a person asked for: the flags of choose_pairs.py of the same names."""
+class Pool:
+    """The images whose pairs may be asked about.
 
-    budget: int = 200
-    strategy: str = "mix"
-    threshold: float = THRESHOLD
-    random_share: float = 0.15
-    max_per_image: int = 4
+    names [N]; unit float32 [N, D] of length 1 and magnitude float32 [N], their embeddings; identity int [N], equal where
+    two images were given one name, or None; device: where the pass over all pairs is computed.
+    """
+
+    names: Sequence[str]
+    unit: np.ndarray
+    magnitude: np.ndarray
+    identity: np.ndarray | None = None
+    device: torch.device = torch.device("cpu")
+
+    def question(self, pair: Sequence[int], similarity: float, extra: dict[str, Any]) -> Pair:
+        """The pair of two images as the pairs file has it, without a label."""
+        i, j = pair
+        values = {"similarity": similarity, "magnitude1": self.magnitude[i], "magnitude2": self.magnitude[j]}
+        rounded = {key: round(float(value), 6) for key, value in values.items()}
+        return Pair(self.names[i], self.names[j], None, {**rounded, **extra})
 
 
 def choose(
-    unit: np.ndarray,
-    magnitude: np.ndarray,
-    names: Sequence[str],
+    pool: Pool,
     asked: Asked,
     wishes: Wishes,
-    identity: np.ndarray | None,
-    device: torch.device,
     rng: np.random.Generator,
     progress: Callable[[int], object] = lambda rows: None,
 ) -> list[Pair]:
     """Up to `budget` pairs without a label, in random order, none asked before or implied by the answers.
 
-    unit float32 [N, D] of length 1 and magnitude float32 [N] of the images `names` [N]; identity int [N], equal where
-    two images were given one name, or None; progress is told the images done.
+    progress is told the images done.
     """
-    known = Known(len(unit), asked.pairs, asked.label)
-    slots = round(min(wishes.budget, len(unit) * (len(unit) - 1) // 2) * wishes.random_share)
-    strata = plan_strata(unit, wishes.threshold, slots, rng) if slots else Strata([], [], wishes.threshold)
+    images = len(pool.names)
+    known = Known(images, asked.pairs, asked.label)
+    slice_size = round(min(wishes.budget, images * (images - 1) // 2) * wishes.random_share)
+    strata = Strata([], [], wishes.threshold)
+    if slice_size:
+        strata = plan_strata(pool.unit, wishes.threshold, slice_size, rng)
     near = max(NEAR, NEAR_PER_QUESTION * wishes.budget)
-    faces = torch.as_tensor(unit, device=device)
+    faces = torch.as_tensor(pool.unit, device=pool.device)
     scanned = scan(faces, wishes.threshold, near, strata.edges, strata.listed, progress)
-    batch = 1 + int(asked.batch.max(initial=0))
-    audit = draw_slice(unit, scanned, strata, known, slots, rng) if slots else None
-    held = [] if audit is None else audit.pairs.tolist()
+    number = {"batch": 1 + int(asked.round.max(initial=0))}
 
     picker = Picker(wishes.max_per_image if wishes.strategy != "random" else 0)
-    picker.taken.update(map(tuple, held))
-    pool = _pool(unit, magnitude, scanned, identity, faces, asked, known, wishes, rng)
-    picked = pick(pool, wishes.strategy, wishes.budget - len(held), wishes.threshold, picker, rng)
-    pairs = [*_audit_pairs(audit, strata, names, magnitude, batch),
-             *(_pair(pool, row, strategy, names, magnitude, batch) for row, strategy in picked)]  # fmt: skip
+    pairs = []
+    if slice_size:
+        drawn = draw_slice(pool.unit, scanned, strata, known, slice_size, rng)
+        picker.taken.update(map(tuple, drawn.pairs.tolist()))
+        for pair, similarity, record in zip(drawn.pairs.tolist(), drawn.similarity, drawn.records(strata), strict=True):
+            pairs.append(pool.question(pair, similarity, {"strategy": "random_slice", **number, **record}))
+    found = _candidates(pool, scanned, faces, wishes, len(known.implied()[0]) + len(asked.pairs), rng)
+    found = found.where(~known.covers(found.pairs))
+    if wishes.strategy != "random" and len(asked.pairs):
+        found = found.where(found.magnitude > _least_magnitude(pool, asked))
+    for row, strategy in pick(found, wishes.strategy, wishes.budget - len(pairs), wishes.threshold, picker, rng):
+        given = {} if found.given is None else {"given_label": int(found.given[row])}
+        extra = {"strategy": strategy, **number, **given}
+        pairs.append(pool.question(found.pairs[row].tolist(), found.similarity[row], extra))
     return [pairs[k] for k in rng.permutation(len(pairs))]
 
 
-def _pool(
-    unit: np.ndarray,
-    magnitude: np.ndarray,
-    scanned: Scan,
-    identity: np.ndarray | None,
-    faces: torch.Tensor,
-    asked: Asked,
-    known: Known,
-    wishes: Wishes,
-    rng: np.random.Generator,
+def _candidates(
+    pool: Pool, scanned: Scan, faces: torch.Tensor, wishes: Wishes, spare: int, rng: np.random.Generator
 ) -> Candidates:
-    """The candidates that may still be asked, without those that people have been shown to be unable to tell."""
+    """What the pass over all pairs has found, and the pairs whose given labels are doubtful where images have been named.
+
+    For the strategy random these are random pairs instead: as many as wanted, and `spare` ones more for those known.
+    """
     more = []
     if wishes.strategy == "random":
-        wanted = wishes.budget + len(asked.pairs) + len(known.implied()[0])
-        random_pairs = mining.random_impostors(np.arange(len(unit)), wanted, rng)
-        scanned = Scan((random_pairs, mining.cosines(unit, random_pairs)), scanned.neighbours[:, :0],
-                       scanned.neighbour_similarity[:, :1], scanned.strata, {})  # fmt: skip
-    elif identity is not None:
+        pairs = random_impostors(np.arange(len(pool.names)), wishes.budget + spare, rng)
+        near, closest = (pairs, pair_cosines(pool.unit, pairs)), scanned.neighbour_similarity[:, :1]
+        scanned = replace(scanned, near=near, neighbours=scanned.neighbours[:, :0], neighbour_similarity=closest)
+    elif pool.identity is not None:
         most = NAMED_PER_QUESTION * wishes.budget
-        more = [mining.hardest_genuines(faces, identity, most)[0], mining.hardest_impostors(faces, identity, most)[0]]
-    pool = candidates(unit, magnitude, scanned, identity, more)
-    keep = ~known.covers(pool.pairs)
-    if len(asked.pairs) and wishes.strategy != "random":
-        unable = asked.unable()
-        seen = unable | (asked.label != OPEN)
-        keep &= pool.magnitude > unrecognisable_below(magnitude[asked.pairs[seen]].min(axis=1), unable[seen])
-    return pool.where(keep)
+        more = [hardest_genuines(faces, pool.identity, most)[0], hardest_impostors(faces, pool.identity, most)[0]]
+    return candidates(pool.unit, pool.magnitude, scanned, pool.identity, more)
 
 
-def _audit_pairs(
-    audit: Slice | None, strata: Strata, names: Sequence[str], magnitude: np.ndarray, batch: int
-) -> list[Pair]:
-    if audit is None:
-        return []
-    return [
-        _named(i, j, s, "random_slice", names, magnitude, batch,
-               {"holdout": True, "stratum": strata.name(stratum), "stratum_pairs": size, "inclusion_probability": share})
-        for (i, j), s, stratum, size, share in zip(
-            audit.pairs.tolist(), audit.similarity, audit.stratum.tolist(), audit.size.tolist(), audit.probability.tolist(), strict=True
-        )
-    ]  # fmt: skip
+def _least_magnitude(pool: Pool, asked: Asked) -> float:
+    """The magnitude below which people have been shown to be unable to tell; 0 if there is none."""
+    unable = asked.unable()
+    seen = unable | (asked.label != OPEN)
+    return unrecognisable_below(pool.magnitude[asked.pairs[seen]].min(axis=1), unable[seen])
 
 
-def _pair(pool: Candidates, row: int, strategy: str, names: Sequence[str], magnitude: np.ndarray, batch: int) -> Pair:
-    given = {} if pool.given is None else {"given_label": int(pool.given[row])}
-    i, j = pool.pairs[row].tolist()
-    return _named(i, j, pool.similarity[row], strategy, names, magnitude, batch, given)
-
-
-def _named(
-    i: int, j: int, s: float, strategy: str, names: Sequence[str], magnitude: np.ndarray, batch: int, extra: dict
-) -> Pair:
-    values = {"similarity": s, "magnitude1": magnitude[i], "magnitude2": magnitude[j]}
-    rounded = {key: round(float(value), 6) for key, value in values.items()}
-    return Pair(names[i], names[j], None, {**rounded, "strategy": strategy, "batch": batch, **extra})
+def count_strategies(pairs: Sequence[Pair]) -> dict[str, int]:
+    """strategy -> how many of the pairs it chose."""
+    return dict(sorted(Counter(pair.extra["strategy"] for pair in pairs).items()))

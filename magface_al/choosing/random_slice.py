@@ -8,12 +8,15 @@ about as many questions. Pairs whose label is known already are no part of the s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from magface_al.choosing import mining
 from magface_al.choosing.asked import Known
-from magface_al.choosing.candidates import Scan
+from magface_al.choosing.mining import pair_cosines, random_impostors
+
+if TYPE_CHECKING:
+    from magface_al.choosing.candidates import Scan
 
 PILOT = 1_000_000  # random pairs whose similarities place the strata's edges; all pairs where there are fewer
 LISTED = 2_000_000  # a stratum of up to about so many pairs is listed whole, a larger one is sampled by drawing
@@ -44,7 +47,7 @@ class Strata:
 
 
 @dataclass(frozen=True)
-class Slice:
+class RandomSlice:
     """pairs int64 [K, 2]; similarity float32 [K]; stratum int64 [K]; size int64 [K], the pairs in each one's stratum;
     probability float [K], with which each one was drawn."""
 
@@ -53,6 +56,14 @@ class Slice:
     stratum: np.ndarray
     size: np.ndarray
     probability: np.ndarray
+
+    def records(self, strata: Strata) -> list[dict[str, Any]]:
+        """What the pairs file says of each pair besides its images: error_estimate.py reads it."""
+        drawn = zip(self.stratum.tolist(), self.size.tolist(), self.probability.tolist(), strict=True)
+        return [
+            {"holdout": True, "stratum": strata.name(stratum), "stratum_pairs": size, "inclusion_probability": share}
+            for stratum, size, share in drawn
+        ]
 
 
 def plan_strata(unit: np.ndarray, threshold: float, count: int, rng: np.random.Generator) -> Strata:
@@ -63,7 +74,7 @@ def plan_strata(unit: np.ndarray, threshold: float, count: int, rng: np.random.G
     """
     total = len(unit) * (len(unit) - 1) // 2
     pairs = np.stack(np.triu_indices(len(unit), 1), 1) if total <= PILOT else _random_pairs(len(unit), PILOT, rng)
-    falling = np.sort(mining.cosines(unit, pairs))[::-1]
+    falling = np.sort(pair_cosines(unit, pairs))[::-1]
     above = int(np.count_nonzero(falling > threshold))
     wanted = [threshold] if count >= 5 else []
     if count >= 10:
@@ -77,7 +88,7 @@ def plan_strata(unit: np.ndarray, threshold: float, count: int, rng: np.random.G
 
 def draw_slice(
     unit: np.ndarray, scanned: Scan, strata: Strata, known: Known, count: int, rng: np.random.Generator
-) -> Slice:
+) -> RandomSlice:
     """`count` pairs, spread evenly over the strata, none of them asked before or implied. Fewer if there are fewer.
 
     scanned must come from the same edges and listed strata. Neighbours are where most pairs of one person are, so without
@@ -87,7 +98,7 @@ def draw_slice(
     pairs = np.stack([np.repeat(np.arange(len(unit)), k), scanned.neighbours[:, :k].ravel()], 1)
     near = _Near(unit, np.unique(np.sort(pairs, axis=1), axis=0), known, strata.threshold)
     gone = np.unique(np.concatenate([np.sort(known.asked, axis=1), known.implied()[0], near.all_pairs]), axis=0)
-    sizes = scanned.strata - np.bincount(strata.of(mining.cosines(unit, gone)), minlength=len(scanned.strata))
+    sizes = scanned.strata - np.bincount(strata.of(pair_cosines(unit, gone)), minlength=len(scanned.strata))
     lists = {s: found[~near.excludes(found)] for s, (found, _) in scanned.listed.items()}
     lists |= {len(sizes) + k: found for k, found in enumerate(near.parts)}
     sizes = np.array([len(lists[s]) if s in lists else max(0, sizes[s]) for s in range(len(sizes) + 2)])
@@ -98,7 +109,8 @@ def draw_slice(
     stratum = np.repeat(np.arange(len(sizes)), [len(found) for found in chosen])
     found = np.concatenate(chosen)
     taken = np.bincount(stratum, minlength=len(sizes))
-    return Slice(found, mining.cosines(unit, found), stratum, sizes[stratum], (taken / np.maximum(sizes, 1))[stratum])
+    probability = (taken / np.maximum(sizes, 1))[stratum]
+    return RandomSlice(found, pair_cosines(unit, found), stratum, sizes[stratum], probability)
 
 
 class _Near:
@@ -108,12 +120,12 @@ class _Near:
         self.all_pairs, self.known = pairs, known
         self._keys = known.keys(pairs)
         free = pairs[~known.covers(pairs)]
-        above = mining.cosines(unit, free) > threshold
+        above = pair_cosines(unit, free) > threshold
         self.parts = [free[above], free[~above]]
 
     def excludes(self, pairs: np.ndarray) -> np.ndarray:
         """bool [K]: pairs that belong to no stratum of similarity: known ones and neighbours."""
-        return self.known.covers(pairs) | np.isin(self.known.keys(pairs), self._keys)
+        return np.asarray(self.known.covers(pairs) | np.isin(self.known.keys(pairs), self._keys))
 
 
 def allocate(sizes: np.ndarray, count: int) -> np.ndarray:
@@ -126,15 +138,17 @@ def allocate(sizes: np.ndarray, count: int) -> np.ndarray:
 
 
 def _random_pairs(images: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    return mining.random_impostors(np.arange(images), count, rng)  # every image taken for a person of its own
+    return random_impostors(np.arange(images), count, rng)  # every image taken for a person of its own
 
 
-def _drawn(unit: np.ndarray, strata: Strata, stratum: int, near: _Near, quota: int, rng: np.random.Generator) -> np.ndarray:  # fmt: skip
+def _drawn(
+    unit: np.ndarray, strata: Strata, stratum: int, near: _Near, quota: int, rng: np.random.Generator
+) -> np.ndarray:
     """`quota` distinct pairs of a large stratum: random pairs of all images, kept if they lie in it."""
     found = np.empty((0, 2), np.int64)
     while len(found) < quota:
         pairs = _random_pairs(len(unit), DRAWN_AT_ONCE, rng)
-        pairs = pairs[(strata.of(mining.cosines(unit, pairs)) == stratum) & ~near.excludes(pairs)]
+        pairs = pairs[(strata.of(pair_cosines(unit, pairs)) == stratum) & ~near.excludes(pairs)]
         new = np.concatenate([found, pairs])
         found = new[np.sort(np.unique(new, axis=0, return_index=True)[1])]
     return found[:quota]

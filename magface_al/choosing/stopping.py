@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from magface_al.choosing.asked import OPEN, Asked
+from magface_al.command.words import counted
 from magface_al.pairs.pair_file import SAME
 from magface_al.pairs.people import contradictions
 
@@ -35,16 +36,15 @@ def advice(asked: Asked, similarity: np.ndarray, threshold: float) -> list[str]:
 
 
 def _surprises(asked: Asked, threshold: float) -> tuple[bool, list[str]]:
-    """Whether the model foresaw nearly all answers of the last batch that were chosen as hard, and the sentence that says so."""
-    last = ~asked.holdout() & (asked.label != OPEN)
-    last &= asked.batch == asked.batch[last].max() if last.any() else False
+    """Whether the model foresaw nearly all answers of the last round that were chosen as hard, and the sentence that says so."""
+    last = ~asked.in_random_slice() & (asked.label != OPEN)
+    last &= asked.round == asked.round[last].max() if last.any() else False
     then = _similarity_when_asked(asked)
     last &= np.isfinite(then)
-    count = np.count_nonzero(last)
+    count = int(np.count_nonzero(last))
     if count < LEAST:
-        return False, [
-            f"{count} chosen questions of the last batch are answered; from {LEAST} on they show whether to stop"
-        ]
+        chosen = counted(count, "chosen question of the last batch is", "chosen questions of the last batch are")
+        return False, [f"{chosen} answered; from {LEAST} on they show whether to stop"]
     surprises = np.mean((then[last] > threshold) != (asked.label[last] == SAME))
     return bool(surprises <= FEW_SURPRISES), [
         f"the model was wrong in {surprises:.0%} of the last {count} questions that were chosen as hard "
@@ -53,9 +53,9 @@ def _surprises(asked: Asked, threshold: float) -> tuple[bool, list[str]]:
 
 
 def _unsure(asked: Asked) -> float:
-    """The share of the last batch's answers that could not tell; 0 while they are few."""
+    """The share of the last round's answers that could not tell; 0 while they are few."""
     unable = asked.unable()
-    answered = (unable | (asked.label != OPEN)) & (asked.batch == asked.batch.max())
+    answered = (unable | (asked.label != OPEN)) & (asked.round == asked.round.max())
     return float(unable[answered].mean()) if np.count_nonzero(answered) >= LEAST else 0.0
 
 

@@ -1,24 +1,27 @@
 """Which of the candidate pairs to ask a person about: each strategy puts them in an order, the most useful first.
 
 A strategy is a function (candidates, threshold, count, rng) -> rows of the candidates, int64 [at most K]; count is how
-many will be asked, threshold the cosine at which the model decides. No strategy knows any answer.
+many will be asked, threshold the cosine at which the model decides. No strategy knows any answer. STRATEGIES names them
+for choose_pairs.py, whose --help reads this file: it imports no torch.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from magface_al.choosing.candidates import Candidates
 from magface_al.command.errors import UserError
 
-Strategy = Callable[[Candidates, float, int, np.random.Generator], np.ndarray]
+if TYPE_CHECKING:
+    from magface_al.choosing.candidates import Candidates
 
 POOL = 8  # likely pairs of one person, per question, among which `hardest` takes the least similar
 SPREAD = 6  # promising pairs, per question, among which `diverse` spreads out
 UNRECOGNISABLE = 0.2  # share of the candidates with the smallest magnitudes that `quality` never asks about
+MIXED = "mix"  # no order of its own: some of each strategy of MIX
 MIX = {"hardest": 0.4, "quality": 0.35, "uncertainty": 0.15, "diverse": 0.1}
 MISLABELED_SHARE = 0.15  # of a mix, where images have been named
 
@@ -59,7 +62,7 @@ def diverse(c: Candidates, threshold: float, count: int, rng: np.random.Generato
         distance = np.minimum(distance, 1 - middle @ middle[centres[-1]])
         distance[centres] = -1
     rest = np.setdiff1d(np.arange(len(promising)), centres)
-    return promising[np.concatenate([np.array(centres, np.int64), rest])]
+    return np.asarray(promising[np.concatenate([np.array(centres, np.int64), rest])])
 
 
 def quality(c: Candidates, threshold: float, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -75,7 +78,7 @@ def quality(c: Candidates, threshold: float, count: int, rng: np.random.Generato
     rank = np.argsort(np.argsort(c.magnitude, kind="stable"), kind="stable") / max(1, len(c))
     seen = np.flatnonzero(rank >= UNRECOGNISABLE)
     order = seen[hardest(c.where(seen), threshold, count, rng)]
-    return order[np.argsort((1 + np.arange(len(order))) / rank[order], kind="stable")]
+    return np.asarray(order[np.argsort((1 + np.arange(len(order))) / rank[order], kind="stable")])
 
 
 def _graded(c: Candidates) -> bool:
@@ -96,14 +99,26 @@ def mislabeled(c: Candidates, threshold: float, count: int, rng: np.random.Gener
     return interleaved(order[c.given[order]], order[~c.given[order]], every=2)
 
 
-STRATEGIES: dict[str, Strategy] = {
-    "uncertainty": uncertainty,
-    "hardest": hardest,
-    "diverse": diverse,
-    "quality": quality,
-    "mislabeled": mislabeled,
-    "random": random,
+class Strategy(NamedTuple):
+    """How the candidates are ordered, and what --help says of it."""
+
+    order: Callable[[Candidates, float, int, np.random.Generator], np.ndarray]
+    sentence: str
+
+
+STRATEGIES = {
+    "uncertainty": Strategy(uncertainty, "nearest the threshold"),
+    "hardest": Strategy(hardest, "similarity and neighbourhood disagree"),
+    "diverse": Strategy(diverse, "promising and spread over the embedding space"),
+    "quality": Strategy(quality, "hardest that can be recognised"),
+    "mislabeled": Strategy(mislabeled, "given labels the model doubts"),
+    "random": Strategy(random, "baseline"),
 }
+
+
+def explained() -> dict[str, str]:
+    """Everything that can be asked for -> its sentence."""
+    return {MIXED: "some of each", **{name: strategy.sentence for name, strategy in STRATEGIES.items()}}
 
 
 def _falling(values: np.ndarray) -> np.ndarray:
@@ -145,20 +160,22 @@ class Picker:
 def pick(
     c: Candidates, strategy: str, count: int, threshold: float, picker: Picker, rng: np.random.Generator
 ) -> list[tuple[int, str]]:
-    """Up to `count` (row of the candidates, strategy that chose it). "mix" shares them out as MIX does."""
+    """Up to `count` (row of the candidates, strategy that chose it). MIXED shares them out as MIX does."""
     chosen: list[tuple[int, str]] = []
     for name, share in _parts(strategy, c, count).items():
-        order = STRATEGIES[name](c, threshold, count, rng)  # as if it chose all, so that it looks as far
+        order = STRATEGIES[name].order(c, threshold, count, rng)  # as if it chose all, so that it looks as far
         chosen += [(row, name) for row in picker.take(c.pairs, order, share)]
-    if strategy == "mix" and len(chosen) < count:  # a part ran dry
+    if strategy == MIXED and len(chosen) < count:  # a part ran dry
         rest = picker.take(c.pairs, uncertainty(c, threshold, count, rng), count - len(chosen))
         chosen += [(row, "uncertainty") for row in rest]
     return chosen
 
 
 def _parts(strategy: str, c: Candidates, count: int) -> Mapping[str, int]:
-    """strategy -> how many of `count` questions it may choose."""
-    if strategy != "mix":
+    """strategy -> how many of `count` questions it may choose. Raises UserError for one that does not exist."""
+    if strategy not in explained():
+        raise UserError(f"strategy {strategy}: expected one of {', '.join(explained())}")
+    if strategy != MIXED:
         return {strategy: count}
     named = c.given is not None
     shares = {name: share for name, share in MIX.items() if name != "quality" or _graded(c)}

@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from magface_al.command import numbers
 from magface_al.command.errors import UserError, WorkError
@@ -27,16 +26,20 @@ def new_parser(doc: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=doc, formatter_class=_Help, allow_abbrev=False)
 
 
-def add_command(commands: Any, name: str, sentence: str) -> argparse.ArgumentParser:
+def add_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, sentence: str
+) -> argparse.ArgumentParser:
     """A sub-command with the same rules; `commands` is what add_subparsers returns."""
     return commands.add_parser(name, help=sentence, description=sentence, formatter_class=_Help, allow_abbrev=False)
 
 
-def add_device_options(parser: argparse.ArgumentParser, *, batch_size: int, workers: int = 4) -> None:
-    """--device, --force_cpu, --batch_size, --workers."""
+def add_device_options(parser: argparse.ArgumentParser, *, batch_size: int | None = None, workers: int = 4) -> None:
+    """--device, --force_cpu, and for what runs a network --batch_size [batch_size] and --workers."""
     group = parser.add_argument_group("compute")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; auto takes a GPU when there is one")
     group.add_argument("--force_cpu", action="store_true", help="the same as --device cpu")
+    if batch_size is None:
+        return
     group.add_argument("--batch_size", type=numbers.positive_int, default=batch_size, help="images (or pairs) a step")
     group.add_argument("--workers", type=numbers.positive_int, default=workers, help="threads that decode images")
 
@@ -58,9 +61,8 @@ def yes_no(text: str) -> bool:
 
 def add_switch(parser: argparse._ActionsContainer, flag: str, help: str, default: bool = False) -> None:
     """A flag that is on when given alone, and takes yes or no, so that a command line can also turn a config file's off."""
-    parser.add_argument(
-        flag, nargs="?", const=True, default=default, type=yes_no, metavar="yes|no", help=f"{help} [{'yes' if default else 'no'}]"
-    )  # fmt: skip
+    text = f"{help} [{'yes' if default else 'no'}]"
+    parser.add_argument(flag, nargs="?", const=True, default=default, type=yes_no, metavar="yes|no", help=text)
 
 
 def add_config_option(parser: argparse._ActionsContainer) -> None:
@@ -75,7 +77,7 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) ->
         add_config_option(early)
         path = early.parse_known_args(argv)[0].config
         if path is not None:
-            from magface_al.command.config import apply_config
+            from magface_al.command.config import apply_config  # YAML, which --help does without
 
             apply_config(parser, path)
     return parser.parse_args(argv)

@@ -14,16 +14,24 @@ from magface_al.command.errors import UserError
 
 def apply_config(parser: argparse.ArgumentParser, path: Path) -> None:
     """Make the file's values the parser's defaults. Raises UserError naming line and key, and for an unknown key the nearest."""
-    actions = {option.removeprefix("--"): action for action in parser._actions for option in action.option_strings
-               if option.startswith("--") and action.dest not in ("help", "config")}  # fmt: skip
+    actions = _flags(parser)
     for key, value, line in _entries(path):
         where = f"{path}: line {line}: "
         if key not in actions:
             nearest = difflib.get_close_matches(key, actions, 1, 0.0)[0]
-            raise UserError(f"{where}unknown key {key!r}, nearest is {nearest!r}; keys are the flags of --help without the dashes")  # fmt: skip
+            raise UserError(
+                f"{where}unknown key {key!r}, nearest is {nearest!r}; keys are the flags of --help without the dashes"
+            )
         action = actions[key]
         parser.set_defaults(**{action.dest: _converted(action, value, f"{where}{key}: ")})
         action.required = False
+
+
+def _flags(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """Flag without its dashes -> what the parser does with it; an alias is a flag too."""
+    actions = [action for action in parser._actions if action.dest not in ("help", "config")]
+    options = [(option, action) for action in actions for option in action.option_strings]
+    return {option.removeprefix("--"): action for option, action in options if option.startswith("--")}
 
 
 def _entries(path: Path) -> list[tuple[str, Any, int]]:
@@ -42,10 +50,8 @@ def _entries(path: Path) -> list[tuple[str, Any, int]]:
         names = [node.value for node, _ in root.value]
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{path}: {twice!r} is given twice, expected once")
-    entries: dict[str, tuple[str, Any, int]] = {}
-    for (key, value), (node, _) in zip(values.items(), root.value, strict=True):
-        entries[str(key)] = (str(key), value, node.start_mark.line + 1)
-    return list(entries.values())
+    lines = [node.start_mark.line + 1 for node, _ in root.value]
+    return [(str(key), value, line) for (key, value), line in zip(values.items(), lines, strict=True)]
 
 
 def _converted(action: argparse.Action, value: Any, where: str) -> Any:
@@ -56,7 +62,8 @@ def _converted(action: argparse.Action, value: Any, where: str) -> Any:
         return value
     several = action.nargs not in (None, "?")
     items = value if isinstance(value, list) else [value]
-    if any(isinstance(item, list | dict | bool) or item is None for item in items) or (len(items) != 1 and not several):
+    wrong = any(isinstance(item, list | dict | bool) or item is None for item in items)
+    if wrong or (len(items) != 1 and not several):
         raise UserError(f"{where}{value!r}, expected {'a list of values' if several else 'one value'}")
     converted = [_one(action, str(item), where) for item in items]
     return converted if several else converted[0]

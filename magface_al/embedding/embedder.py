@@ -13,12 +13,15 @@ from torch import nn
 
 from magface_al.command.ahead import ahead
 from magface_al.command.errors import WorkError
+from magface_al.command.words import counted
+from magface_al.embedding.model_flags import ModelChoice
 from magface_al.faces.preprocess import Preprocessing, decode_image, to_input
-from magface_al.models.device import keep_freed_memory
+from magface_al.models.backbone import Backbone
+from magface_al.models.checkpoint import load_backbone
+from magface_al.models.device import keep_freed_memory, pick_device
 
-CPU_BATCH = (
-    16  # activations of more faces fall out of the processor's cache: 128 at once ran at less than half the speed
-)
+# activations of more faces fall out of the processor's cache: 128 at once ran at less than half the speed
+CPU_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,7 @@ class Embedder:
         self.preprocessing = preprocessing
         self.device = device
         self.flip = flip
-        self.largest_batch: int | None = (
-            CPU_BATCH if device.type == "cpu" else None
-        )  # lowered when a batch does not fit
+        self.largest_batch = CPU_BATCH if device.type == "cpu" else None  # lowered when a batch does not fit
 
     def __call__(self, faces: np.ndarray) -> np.ndarray:
         embeddings = self._embed(faces)
@@ -112,7 +113,16 @@ class Embedder:
         batch = torch.from_numpy(faces)
         if self.device.type == "cuda":
             batch = batch.pin_memory().to(self.device, non_blocking=True)  # the threads decode on while it travels
-        return self.model(to_input(batch, self.preprocessing)).float().cpu().numpy()
+        embeddings: torch.Tensor = self.model(to_input(batch, self.preprocessing))
+        return np.asarray(embeddings.float().cpu())
+
+
+def open_embedder(choice: ModelChoice) -> tuple[Backbone, Embedder]:
+    """Load the weights of a choice onto its device, with its flip. Raises UserError for no such device, or no such weights."""
+    assert choice.checkpoint is not None
+    device = pick_device(choice.device)
+    backbone = load_backbone(choice.checkpoint, choice.arch, choice.preprocessing)
+    return backbone, Embedder(backbone.model, backbone.preprocessing, device, backbone.flip_for(choice.flip))
 
 
 def embed_images(
@@ -133,6 +143,12 @@ def embed_images(
         failures += batch.failures
         progress(len(batch.names) + len(batch.failures))
     return embeddings, failures
+
+
+def resized_note(count: int, size: int) -> str:
+    """What to tell of images that had another size than the network's."""
+    images = counted(count, f"image was not a {size} px square and was", f"images were not {size} px squares and were")
+    return f"{images} resized; unaligned photos give poor embeddings"
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 WIDTH = 16
-_FIELDS = np.dtype({
-    "names": ["sign", "first", "dot", "upper", "lower", "e", "exponent_sign", "exponent", "space"],
-    "formats": ["u1", "u1", "u1", "<u4", "<u4", "u1", "u1", "<u2", "u1"],
-    "offsets": [0, 1, 2, 3, 7, 11, 12, 13, 15],
-    "itemsize": WIDTH,
-})  # fmt: skip
+_FIELDS = np.dtype(
+    {
+        "names": ["sign", "first", "dot", "upper", "lower", "e", "exponent_sign", "exponent", "space"],
+        "formats": ["u1", "u1", "u1", "<u4", "<u4", "u1", "u1", "<u2", "u1"],
+        "offsets": [0, 1, 2, 3, 7, 11, 12, 13, 15],
+        "itemsize": WIDTH,
+    }
+)
 _FOUR_DIGITS = np.array([b"%04d" % n for n in range(10_000)], dtype="S4").view("<u4")  # 1234 -> the bytes "1234"
 _TWO_DIGITS = np.array([b"%02d" % n for n in range(100)], dtype="S2").view("<u2")
 
@@ -63,12 +65,13 @@ def parse_fixed(text: bytes) -> np.ndarray | None:
     if not (points & shapes & (first < 10) & (sign != 0) & (exponent_sign != 0)).all():
         return None
     mantissa = first * 1e8 + upper * 1e4 + lower
-    return (sign * mantissa * _POWERS[(exponent_sign * exponent).astype(np.int32) - 8 + _ZERO]).astype(np.float32)
+    values = sign * mantissa * _POWERS[(exponent_sign * exponent).astype(np.int32) - 8 + _ZERO]
+    return np.asarray(values, np.float32)
 
 
 def _sign(characters: np.ndarray) -> np.ndarray:
     """ "+" -> 1, "-" -> -1, anything else -> 0."""
-    return (characters == ord("+")).astype(np.int8) - (characters == ord("-"))
+    return np.asarray((characters == ord("+")).astype(np.int8) - (characters == ord("-")))
 
 
 def _number(words: np.ndarray) -> np.ndarray:

@@ -26,10 +26,10 @@ class ModelChoice:
 
 
 def model_choice(args: argparse.Namespace) -> ModelChoice:
-    """The values of add_checkpoint_options, cli.add_device_options and, where the script has it, add_flip_option."""
+    """The values of add_checkpoint_options, cli.add_device_options and add_flip_option, as far as the script has them."""
+    given = {name: getattr(args, name) for name in ("batch_size", "workers", "flip") if hasattr(args, name)}
     device = "cpu" if args.force_cpu else args.device
-    flip = getattr(args, "flip", "none")
-    return ModelChoice(args.checkpoint, args.arch, args.preprocessing, device, args.batch_size, args.workers, flip)
+    return ModelChoice(args.checkpoint, args.arch, args.preprocessing, device, **given)
 
 
 def add_checkpoint_options(parser: argparse.ArgumentParser, *, required: bool = True, several: bool = False) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from magface_al.command.errors import UserError
 from magface_al.command.files import sha256
 from magface_al.command.run import Run
+from magface_al.command.words import counted
 from magface_al.embedding.model_flags import ModelChoice
-from magface_al.embedding.store import FeatureStore, check_origin, read_features
+from magface_al.embedding.store import FeatureStore, check_origin, open_store
 from magface_al.faces.preprocess import PRESETS, Preprocessing
 from magface_al.metrics.cosine import magnitudes, unit
 from magface_al.pairs.pair_file import PairFile
@@ -24,30 +25,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PairScores:
-    """pair_file holds the N pairs whose images could both be read; similarity and magnitudes are float32 [N]."""
+    """pair_file holds the N pairs whose images could both be read; similarity and magnitudes are float32 [N].
+
+    left_out: how many pairs could not be scored, because an image could not be read.
+    """
 
     pair_file: PairFile
     similarity: np.ndarray
     magnitude1: np.ndarray
     magnitude2: np.ndarray
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
 class PairEmbeddings:
     """side1 and side2, float32 [N, D], are the raw embeddings of the N pairs whose images could both be read.
 
-    rows [N] int says where those pairs stand in the file as it was read; pair_file holds only them.
+    rows [N] int says where those pairs stand in the file as it was read; pair_file holds only them; left_out is the
+    number of the others.
     """
 
     pair_file: PairFile
     side1: np.ndarray
     side2: np.ndarray
     rows: np.ndarray
+    left_out: int = 0
 
     def scores(self) -> PairScores:
         """Cosines and magnitudes."""
         similarity = np.einsum("nd,nd->n", unit(self.side1), unit(self.side2))
-        return PairScores(self.pair_file, similarity, magnitudes(self.side1), magnitudes(self.side2))
+        return PairScores(self.pair_file, similarity, magnitudes(self.side1), magnitudes(self.side2), self.left_out)
 
 
 def score_pairs(
@@ -73,16 +80,12 @@ class PairEmbedder:
         self, choice: ModelChoice, run: Run, features_list: Path | None = None, skip_bad_lines: bool = False
     ) -> None:
         self.choice, self.run = choice, run
-        self._backbone: Backbone | None = None
-        self._embedder: Embedder | None = None
+        self._opened: tuple[Backbone, Embedder] | None = None
         self._store: FeatureStore | None = None
         self._done: dict[Path | bytes, np.ndarray] = {}  # by place on disk, or by content
         if features_list is not None:
-            self._store = store = read_features(features_list, skip_bad_lines=skip_bad_lines)
-            run.input(features_list, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
-            if store.skipped_lines:
-                run.note(f"{features_list}: {store.skipped_lines} malformed lines were left out")
-            self._check_store(store)
+            self._store = open_store(features_list, run, skip_bad_lines=skip_bad_lines)
+            self._check_store(self._store)
 
     def __call__(self, pair_file: PairFile) -> PairEmbeddings:
         """Embed both sides of every pair."""
@@ -91,7 +94,7 @@ class PairEmbedder:
         absent = [image for image in pair_file.images() if image not in known]
         if absent and self.choice.checkpoint is None:
             raise UserError(
-                f"{pair_file.path}: {len(absent)} of its {len(pair_file.images())} images have no embedding (first: {absent[0]}); "
+                f"{pair_file.path}: {len(absent)} of its {counted(len(pair_file.images()), 'image')} have no embedding (first: {absent[0]}); "
                 "give --checkpoint to embed them, or --features_list with all of them"
             )
         return _both_sides(pair_file, known | self._embed(absent, pair_file), self.run)
@@ -117,29 +120,18 @@ class PairEmbedder:
             wanted = own if self.choice.preprocessing == "auto" else PRESETS[self.choice.preprocessing]
             check_origin(store, made_by["weights_sha256"], wanted, checkpoint)
         else:
-            backbone = self._load()
+            backbone, _ = self._model()
             check_origin(store, backbone.weights_sha256, backbone.preprocessing, checkpoint)
 
-    def _load(self) -> Backbone:
-        from magface_al.models.checkpoint import load_backbone
+    def _model(self) -> tuple[Backbone, Embedder]:
+        from magface_al.embedding.embedder import open_embedder  # torch: not where a feature store has everything
+        from magface_al.models.device import device_name
 
-        if self._backbone is None:
-            assert self.choice.checkpoint is not None
-            self._backbone = load_backbone(self.choice.checkpoint, self.choice.arch, self.choice.preprocessing)
-            self.run.input(self.choice.checkpoint, self._backbone.describe(), self._backbone.file_sha256)
-        return self._backbone
-
-    def _network(self) -> Embedder:
-        from magface_al.embedding.embedder import Embedder
-        from magface_al.models.device import device_name, pick_device
-
-        if self._embedder is None:
-            device = pick_device(self.choice.device)
-            backbone = self._load()
-            flip = backbone.flip_for(self.choice.flip)
-            self._embedder = Embedder(backbone.model, backbone.preprocessing, device, flip)
-            self.run.facts["device"] = device_name(device)
-        return self._embedder
+        if self._opened is None:
+            backbone, embedder = self._opened = open_embedder(self.choice)
+            self.run.input(backbone.path, backbone.describe(), backbone.file_sha256)
+            self.run.facts["device"] = device_name(embedder.device)
+        return self._opened
 
     def _embed(self, images: list[str], pair_file: PairFile) -> dict[str, np.ndarray]:
         sources = {image: pair_file.source(image) for image in images}
@@ -151,18 +143,18 @@ class PairEmbedder:
     def _embed_new(self, images: list[tuple[str, Path | bytes]]) -> None:
         from tqdm import tqdm
 
-        from magface_al.embedding.embedder import face_batches
+        from magface_al.embedding.embedder import embed_images  # torch, as in _model
 
-        embedder, source_of = self._network(), dict(images)
+        (_, embedder), source_of = self._model(), dict(images)
         with tqdm(total=len(images), unit="image", desc="embedding") as progress:
-            for batch in face_batches(images, self.choice.batch_size, self.choice.workers, embedder.preprocessing.size):
-                for name, embedding in zip(batch.names, embedder(batch.faces), strict=True):
-                    self._done[source_of[name]] = embedding
-                for name, reason in batch.failures:
-                    source = source_of[name]
-                    place = name if isinstance(source, bytes) else source
-                    self.run.note(f"{place}: {reason}; its pairs are left out")
-                progress.update(len(batch.names) + len(batch.failures))
+            embeddings, failures = embed_images(
+                embedder, images, self.choice.batch_size, self.choice.workers, progress.update
+            )
+        self._done |= {source_of[name]: embedding for name, embedding in embeddings.items()}
+        for name, reason in failures:
+            source = source_of[name]
+            place = name if isinstance(source, bytes) else source
+            self.run.note(f"{place}: {reason}; its pairs are left out")
 
 
 def rows_of(store: FeatureStore, pair_file: PairFile) -> dict[str, int]:
@@ -180,11 +172,10 @@ def rows_of(store: FeatureStore, pair_file: PairFile) -> dict[str, int]:
 def _both_sides(pair_file: PairFile, embeddings: dict[str, np.ndarray], run: Run) -> PairEmbeddings:
     kept = [row for row, pair in enumerate(pair_file.pairs) if pair.image1 in embeddings and pair.image2 in embeddings]
     left_out = len(pair_file.pairs) - len(kept)
-    run.facts["pairs_left_out"] = run.facts.get("pairs_left_out", 0) + left_out
     if left_out:
-        run.note(
-            f"{pair_file.path}: {left_out} of {len(pair_file.pairs)} pairs are left out because an image could not be read"
-        )
+        total = counted(len(pair_file.pairs), "pair")
+        verb = "is" if left_out == 1 else "are"
+        run.note(f"{pair_file.path}: {left_out} of {total} {verb} left out because an image could not be read")
     if not kept:
         raise UserError(
             f"{pair_file.path}: no pair is left whose two images can be read; paths are relative to its folder or to the working directory"
@@ -192,4 +183,4 @@ def _both_sides(pair_file: PairFile, embeddings: dict[str, np.ndarray], run: Run
     pairs = [pair_file.pairs[row] for row in kept]
     side1 = np.stack([embeddings[pair.image1] for pair in pairs])
     side2 = np.stack([embeddings[pair.image2] for pair in pairs])
-    return PairEmbeddings(replace(pair_file, pairs=pairs), side1, side2, np.array(kept))
+    return PairEmbeddings(replace(pair_file, pairs=pairs), side1, side2, np.array(kept), left_out)

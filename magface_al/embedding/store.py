@@ -17,6 +17,8 @@ import numpy as np
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_json
+from magface_al.command.run import Run
+from magface_al.command.words import counted
 from magface_al.embedding.fixed_text import parse_fixed
 from magface_al.faces.preprocess import Preprocessing
 from magface_al.metrics.cosine import unit
@@ -40,11 +42,11 @@ class FeatureStore:
 
     def root(self) -> str:
         """The folder that relative names start from, as --root of the run that made the store ("." if unknown)."""
-        return self.manifest["arguments"]["root"] if self.manifest else "."
+        return str(self.manifest["arguments"]["root"]) if self.manifest else "."
 
     def flip(self) -> str:
         """What the run that made the store did with the mirrored face ("none" if unknown)."""
-        return (self.manifest or {}).get("flip", "none")
+        return str((self.manifest or {}).get("flip", "none"))
 
 
 def is_binary(path: Path) -> bool:
@@ -78,6 +80,16 @@ def read_features(path: Path, *, skip_bad_lines: bool = False) -> FeatureStore:
         raise UserError(f"{path}: no embeddings in it, expected lines of an image path and its values")
     _reject_non_finite(path, embeddings)
     return FeatureStore(path, names, embeddings, manifest, skipped)
+
+
+def open_store(path: Path, run: Run, *, skip_bad_lines: bool = False) -> FeatureStore:
+    """read_features, told on the screen and kept in the run's account."""
+    store = read_features(path, skip_bad_lines=skip_bad_lines)
+    run.input(path, f"{len(store.names)} embeddings of {store.embeddings.shape[1]} values")
+    if store.skipped_lines:
+        left_out = counted(store.skipped_lines, "malformed line was", "malformed lines were")
+        run.note(f"{path}: {left_out} left out")
+    return store
 
 
 def _read_binary(path: Path, manifest: dict[str, Any] | None) -> tuple[list[str], np.ndarray]:
@@ -123,11 +135,10 @@ def _read_lines(
         return [_text(name) for _, name, _, _ in split], fast, 0
     names, rows, skipped = [], [], 0
     for number, name, _, values in split:
-        row = _parse_row(values)
-        problem = _row_problem(row, dimensions)
-        if problem and not skip_bad_lines:
-            raise UserError(f"{path}: line {number}: {problem}; --skip_bad_lines leaves such lines out")
-        if problem:
+        row = _parse_row(values, dimensions)
+        if isinstance(row, str) and not skip_bad_lines:
+            raise UserError(f"{path}: line {number}: {row}; --skip_bad_lines leaves such lines out")
+        if isinstance(row, str):
             skipped += 1
             continue
         dimensions = len(row)
@@ -151,15 +162,11 @@ def _parse_block(rows: list[bytes], dimensions: int | None) -> np.ndarray | None
     return block if dimensions in (None, block.shape[1]) else None
 
 
-def _parse_row(values: bytes) -> np.ndarray | None:
+def _parse_row(values: bytes, dimensions: int | None) -> np.ndarray | str:
+    """The values of one line, float32 [D], or what is wrong with it."""
     try:
-        return np.array(values.split(), dtype=np.float32)
+        row = np.array(values.split(), dtype=np.float32)
     except ValueError:
-        return None
-
-
-def _row_problem(row: np.ndarray | None, dimensions: int | None) -> str | None:
-    if row is None:
         return "a value is not a number, expected a path and numbers separated by spaces"
     if len(row) == 0:
         return "no values after the path, expected a path and numbers separated by spaces"
@@ -167,7 +174,7 @@ def _row_problem(row: np.ndarray | None, dimensions: int | None) -> str | None:
         return f"{len(row)} values, expected {dimensions} as in the lines before"
     if not np.isfinite(row).all():
         return "a value is inf or nan, expected finite numbers"
-    return None
+    return row
 
 
 def _reject_non_finite(path: Path, embeddings: np.ndarray, block: int = 65536) -> None:

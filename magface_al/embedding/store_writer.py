@@ -72,10 +72,9 @@ class FeatureWriter:
     def _save_state(self) -> None:
         for file in self._files:
             file.flush()
-        write_json(self._state_path, {
-            "made_from": self.made_from, "consumed": self.consumed, "rows": self.rows, "failed": self.failed,
-            "dimensions": self.dimensions, "lengths": [file.tell() for file in self._files],
-        })  # fmt: skip
+        counts = {"consumed": self.consumed, "rows": self.rows, "failed": self.failed, "dimensions": self.dimensions}
+        lengths = [file.tell() for file in self._files]
+        write_json(self._state_path, {"made_from": self.made_from, **counts, "lengths": lengths})
         self._save_at = time.monotonic() + SAVE_EVERY
 
     def _write_rows(self, names: Sequence[str], embeddings: np.ndarray) -> None:
@@ -113,8 +112,8 @@ class FeatureWriter:
         for file in self._files:
             file.close()
         if is_binary(self.path):
-            with _part(self.path).open("r+b") as file:
-                file.write(_npy_header(self.rows, self.dimensions or 0))
+            with _part(self.path).open("r+b") as rows:
+                rows.write(_npy_header(self.rows, self.dimensions or 0))
         manifest_path(self.path).unlink(missing_ok=True)
         for final in self._finals:
             _part(final).replace(final)

@@ -35,17 +35,17 @@ def ask(directions, identity, before, count, rng):
     strata = plan_strata(directions, THRESHOLD, count, rng)
     scanned = scan(torch.from_numpy(directions), THRESHOLD, 10, strata.edges, strata.listed)
     audit = draw_slice(directions, scanned, strata, known, count, rng)
-    batch = before.batch.max(initial=0) + 1
+    batch = before.round.max(initial=0) + 1
     entries = [Pair(str(i), str(j), int(identity[i] == identity[j]), {"holdout": True, "stratum": strata.name(s), "stratum_pairs": n})
                for (i, j), s, n in zip(audit.pairs.tolist(), audit.stratum.tolist(), audit.size.tolist(), strict=True)]  # fmt: skip
     asked = Asked(np.concatenate([before.pairs, audit.pairs]), np.concatenate([before.label, [e.label for e in entries]]),
-                  np.concatenate([before.batch, np.full(len(entries), batch)]), before.entries + entries)  # fmt: skip
+                  np.concatenate([before.round, np.full(len(entries), batch)]), before.entries + entries)  # fmt: skip
     return asked, audit
 
 
 def truth(directions, identity):
     i, j = np.triu_indices(len(identity), 1)
-    called, same = mining.cosines(directions, np.stack([i, j], 1)) > THRESHOLD, identity[i] == identity[j]
+    called, same = mining.pair_cosines(directions, np.stack([i, j], 1)) > THRESHOLD, identity[i] == identity[j]
     return {"fmr": (called & ~same).sum() / (~same).sum(), "fnmr": (~called & same).sum() / same.sum(),
             "error": (called != same).mean()}  # fmt: skip
 

@@ -20,15 +20,15 @@ def pool(people):
 
 
 def test_uncertainty_is_nearest_the_threshold_and_random_follows_the_seed(pool):
-    order = STRATEGIES["uncertainty"](pool, 0.3, 10, np.random.default_rng(0))
+    order = STRATEGIES["uncertainty"].order(pool, 0.3, 10, np.random.default_rng(0))
     assert (np.diff(np.abs(pool.similarity[order] - np.float32(0.3))) >= 0).all()
-    one, two, three = (STRATEGIES["random"](pool, 0.3, 10, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    one, two, three = (STRATEGIES["random"].order(pool, 0.3, 10, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(one, two)
     assert not np.array_equal(one, three)
 
 
 def test_hardest_are_unlike_pairs_of_good_neighbours_and_alike_pairs_of_bad_ones(pool):
-    order = STRATEGIES["hardest"](pool, 0.4, 40, np.random.default_rng(0))[:40]
+    order = STRATEGIES["hardest"].order(pool, 0.4, 40, np.random.default_rng(0))[:40]
     assert len(set(order.tolist())) == 40
     likely = np.sort(pool.relative)[::-1][8 * 40 - 1]
     fourth = order[3::4]
@@ -47,33 +47,33 @@ def test_diverse_pairs_are_spread_further_than_the_most_uncertain(pool):
         return (1 - middle @ middle.T + 2 * np.eye(len(rows))).min(axis=1).mean()
 
     rng = np.random.default_rng(0)
-    diverse = STRATEGIES["diverse"](pool, 0.4, 40, rng)
+    diverse = STRATEGIES["diverse"].order(pool, 0.4, 40, rng)
     assert len(set(diverse.tolist())) == len(diverse)
-    assert spread(diverse[:40]) > 1.5 * spread(STRATEGIES["uncertainty"](pool, 0.4, 40, rng)[:40])
+    assert spread(diverse[:40]) > 1.5 * spread(STRATEGIES["uncertainty"].order(pool, 0.4, 40, rng)[:40])
 
 
 def test_quality_leaves_out_what_cannot_be_recognised(pool):
-    order = STRATEGIES["quality"](pool, 0.4, 40, np.random.default_rng(0))
+    order = STRATEGIES["quality"].order(pool, 0.4, 40, np.random.default_rng(0))
     assert pool.magnitude[order].min() >= np.quantile(pool.magnitude, 0.19)
-    hardest = STRATEGIES["hardest"](pool, 0.4, 40, np.random.default_rng(0))
+    hardest = STRATEGIES["hardest"].order(pool, 0.4, 40, np.random.default_rng(0))
     assert pool.magnitude[order[:40]].mean() > pool.magnitude[hardest[:40]].mean() + 1
     flat = Candidates(pool.pairs, pool.similarity, pool.relative, np.ones(len(pool)), pool.unit, None)
     with pytest.raises(UserError, match="all embeddings have one length"):
-        STRATEGIES["quality"](flat, 0.4, 40, np.random.default_rng(0))
+        STRATEGIES["quality"].order(flat, 0.4, 40, np.random.default_rng(0))
     mixed = pick(flat, "mix", 40, 0.4, Picker(4), np.random.default_rng(0))
     assert {name for _, name in mixed} == {"hardest", "uncertainty", "diverse"}  # a mix does without
     assert len(mixed) == 40
 
 
 def test_mislabeled_are_the_given_labels_farthest_on_the_wrong_side(pool):
-    order = STRATEGIES["mislabeled"](pool, 0.4, 40, np.random.default_rng(0))
+    order = STRATEGIES["mislabeled"].order(pool, 0.4, 40, np.random.default_rng(0))
     assert ((pool.similarity[order] > 0.4) != pool.given[order]).all()
     doubt = np.abs(pool.similarity[order] - 0.4)
     for kind in (True, False):
         assert (np.diff(doubt[pool.given[order] == kind]) <= 0).all()
     nameless = Candidates(pool.pairs, pool.similarity, pool.relative, pool.magnitude, pool.unit, None)
     with pytest.raises(UserError, match="expected --identity_from"):
-        STRATEGIES["mislabeled"](nameless, 0.4, 40, np.random.default_rng(0))
+        STRATEGIES["mislabeled"].order(nameless, 0.4, 40, np.random.default_rng(0))
 
 
 def test_a_mix_has_its_shares_and_keeps_the_cap(pool):
