@@ -11,7 +11,7 @@ export CHROMIUM
 # How often make flaky runs the tests of several processes.
 N ?= 20
 
-.PHONY: demo demo-label test test-browser flaky lint format clean
+.PHONY: demo demo-label test test-browser flaky lint format docs clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +55,10 @@ lint: $(VENV)/ready
 format: $(VENV)/ready
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
+
+# docs/flags.md, from the scripts' own parsers.
+docs: $(VENV)/ready
+	$(VENV)/bin/python tools/write_flags.py
 
 clean:
 	rm -rf $(VENV) $(DEMO)
