@@ -163,3 +163,10 @@ def test_a_store_that_is_no_tinyface_is_refused(run_script, tmp_path, people):
     assert "other.npy: no images of TinyFace's folders Probe and Gallery_Match" in done.stderr
     with pytest.raises(UserError, match="begins with the person's number"):
         tinyface_roles(["Probe/x_1.jpg", "Gallery_Match/1_1.jpg"])
+
+
+def test_an_absent_meta_file_is_named_with_what_meta_is(run_script, tmp_path, people):
+    write_store(tmp_path / "ijbc.npy", [f"{k}.jpg" for k in range(FACES)], people[0])
+    done = run_script("evaluate_templates.py", "--features_list", "ijbc.npy", "--meta", "meta/ijbb", code=2)
+    assert "ijbb_face_tid_mid.txt: No such file or directory, expected lines of `image template media`" in done.stderr
+    assert "--meta is the folder and the beginning of the files' names, as meta/ijbc" in done.stderr
