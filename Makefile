@@ -56,9 +56,10 @@ format: $(VENV)/ready
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-# docs/flags.md, from the scripts' own parsers.
+# docs/flags.md from the scripts' own parsers, the list of modules in docs/architecture.md from their first sentences.
 docs: $(VENV)/ready
 	$(VENV)/bin/python tools/write_flags.py
+	$(VENV)/bin/python tools/write_modules.py
 
 clean:
 	rm -rf $(VENV) $(DEMO)

@@ -53,9 +53,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.evaluation.error_summary import summarize, summary_rows
     from magface_al.pairs.pair_file import describe, read_pairs
     from magface_al.pictures.canvas import png_bytes
-    from magface_al.pictures.curves import score_figure
     from magface_al.pictures.error_folders import write_errors
-    from magface_al.pictures.error_page import error_page
+    from magface_al.pictures.error_page import PICTURES, error_page
 
     if args.checkpoint is None and args.features_list is None:
         raise UserError("give --model to embed the images, or --features_list with their embeddings, or both")
@@ -67,14 +66,15 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.facts["pairs_left_out"] = scores.left_out
 
     summary = summarize(scores, args.threshold, args.seed)
-    curves = png_bytes(score_figure(scores.similarity, scores.pair_file.labels(), args.threshold))
+    pictures = {name: png_bytes(picture.draw(scores, args.threshold)) for name, picture in PICTURES.items()}
     cards = write_errors(scores, args.threshold, args.output_dir, args.max_fp, args.max_fn)
     rows = summary_rows(summary)
     title = f"{args.feedback_file} at threshold {args.threshold:g}"
     with replacing(args.output_dir / "index.html") as file:
-        file.write(error_page(title, rows, curves, cards))
-    with replacing(args.output_dir / "scores.png", "wb") as file:
-        file.write(curves)
+        file.write(error_page(title, rows, pictures, cards))
+    for name, png in pictures.items():
+        with replacing(args.output_dir / name, "wb") as file:
+            file.write(png)
     write_json(args.output_dir / "error_summary.json", summary)
 
     for name, value in rows:

@@ -1,15 +1,16 @@
 """Labelled faces, whatever they are stored in: lists, identity folders, InsightFace's RecordIO, memory, or drawn people.
 
-Everything that reads faces of known people goes through `Source`; a new kind of data set is a new class here and a line
-in `open_source`.
+Everything that reads faces of known people goes through `Source`; a new kind of data set is a class like those
+here and a line in KINDS.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -183,15 +184,31 @@ def _described(labels: np.ndarray, place: str) -> str:
 
 
 @contextmanager
-def open_source(path: Path, root: Path = Path(), num_classes: int | None = None) -> Iterator[Source]:
-    """Open a list, a folder of identity folders, a folder with a train.rec, or a .rec file. Raises UserError.
+def _record_source(path: Path, root: Path, num_classes: int | None) -> Iterator[Source]:
+    with RecordFile(path if path.suffix == ".rec" else path / "train.rec") as records:
+        yield RecordSource(records, num_classes)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A form of labelled faces. holds: is a path one; open: (path, root, num_classes) -> the source, for a while."""
+
+    holds: Callable[[Path], bool]
+    open: Callable[[Path, Path, int | None], AbstractContextManager[Source]]
+
+
+KINDS = {  # the first that holds; what none of them is, is read as a list
+    "RecordIO": Kind(lambda path: path.suffix == ".rec" or (path / "train.rec").exists(), _record_source),
+    "identity folders": Kind(
+        Path.is_dir, lambda path, root, num_classes: nullcontext(folder_source(path, num_classes))
+    ),
+}
+LIST = Kind(lambda path: True, lambda path, root, num_classes: nullcontext(listed_source(path, root, num_classes)))
+
+
+def open_source(path: Path, root: Path = Path(), num_classes: int | None = None) -> AbstractContextManager[Source]:
+    """Open a list, or what a line of KINDS knows: a folder of identity folders, RecordIO. Raises UserError.
 
     Relative paths of a list start from root. num_classes: ids are class numbers below it and stay as they are.
     """
-    if path.suffix == ".rec" or (path / "train.rec").exists():
-        with RecordFile(path if path.suffix == ".rec" else path / "train.rec") as records:
-            yield RecordSource(records, num_classes)
-    elif path.is_dir():
-        yield folder_source(path, num_classes)
-    else:
-        yield listed_source(path, root, num_classes)
+    return next((kind for kind in KINDS.values() if kind.holds(path)), LIST).open(path, root, num_classes)
