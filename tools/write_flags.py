@@ -52,8 +52,8 @@ def parser_of(path: Path) -> argparse.ArgumentParser:
 
 def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     """Name -> parser of each sub-command; empty for a script without any."""
-    groups = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return next((dict(action.choices) for action in groups), {})
+    actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return {name: command for action in actions for name, command in action.choices.items()}
 
 
 def _script(path: Path) -> Iterator[str]:
