@@ -68,6 +68,6 @@ def add_flip_option(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--flip",
         choices=FLIPS,
-        default="none",
+        default=ModelChoice.flip,
         help="the mirrored face's embedding: left out, added to the face's own, set behind it, or as the weights' family does",
     )

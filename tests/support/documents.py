@@ -7,8 +7,12 @@ import re
 from tests.support.scripts import ROOT
 
 
+def blocks(document, language="bash"):
+    """The code blocks of a document."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+
+
 def commands(document):
     """The shell commands in a document's code blocks, continued lines joined."""
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    lines = "\n".join(blocks(document)).replace("\\\n", " ").splitlines()
     return [" ".join(line.split()) for line in lines if line.strip() and not line.startswith("#")]
