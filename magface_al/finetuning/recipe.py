@@ -40,11 +40,8 @@ LOSSES = {
 }
 BATCH_NORM = ("frozen", "train")
 SPLIT_BY = ("identity", "pair")
-HIGHER_IS_BETTER = {
-    "auc": True,
-    "eer": False,
-    "accuracy": True,
-}  # the validation figures that may choose the best epoch
+# The validation figures that may choose the best epoch.
+HIGHER_IS_BETTER = {"auc": True, "eer": False, "accuracy": True}
 
 
 @dataclass(frozen=True)
