@@ -26,7 +26,9 @@ class Loss:
 
 LOSSES = {
     "adaptive": Loss("adaptive", "logistic, plus a softmax over the batch, plus a pull to the original embeddings"),
-    "logistic": Loss("logistic_at_threshold", "log(1 + exp(-20 (c - threshold))) of the cosine c, its mirror for different people"),
+    "logistic": Loss(
+        "logistic_at_threshold", "log(1 + exp(-20 (c - threshold))) of the cosine c, its mirror for different people"
+    ),
     "cosine": Loss(
         "cosine_margin", "(1 - c)^2 and max(0, c - margin)^2, the margin being a cosine", lambda recipe: recipe.margin
     ),
@@ -35,14 +37,11 @@ LOSSES = {
         "the documented y d^2 + (1 - y) max(0, margin - d)^2, the margin being a Euclidean distance in [0, 2]",
         lambda recipe: 1 - recipe.margin**2 / 2,
     ),
-}  # fmt: skip
+}
 BATCH_NORM = ("frozen", "train")
 SPLIT_BY = ("identity", "pair")
-HIGHER_IS_BETTER = {
-    "auc": True,
-    "eer": False,
-    "accuracy": True,
-}  # the validation figures that may choose the best epoch
+# The validation figures that may choose the best epoch.
+HIGHER_IS_BETTER = {"auc": True, "eer": False, "accuracy": True}
 
 
 @dataclass(frozen=True)
