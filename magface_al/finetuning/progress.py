@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from magface_al.embedding.embedder import Embedder
+from magface_al.finetuning.recipe import HIGHER_IS_BETTER
 from magface_al.models.backbone import Backbone
 from magface_al.models.checkpoint import load_backbone
 from magface_al.pictures.history import history_figure
 from magface_al.training.progress import Entry, Habits, Learner, Progress
-
-HIGHER_IS_BETTER = {"auc": True, "accuracy": True, "eer": False}  # the figures that can select the best epoch
 
 
 def feedback_progress(

@@ -12,7 +12,7 @@ import torch
 
 import finetune_on_feedback
 from magface_al.faces.preprocess import PRESETS
-from magface_al.finetuning import losses, progress, recipe
+from magface_al.finetuning import losses, recipe
 from magface_al.finetuning.answered_pairs import index_pairs
 from magface_al.finetuning.recipe import HIGHER_IS_BETTER, LOSSES, Loss, Recipe, SplitRecipe
 from magface_al.finetuning.tuner import FineTuner
@@ -134,7 +134,6 @@ def test_every_field_of_the_recipes_has_its_flag():
 
 
 def test_a_figure_that_selects_is_in_one_table():
-    assert progress.HIGHER_IS_BETTER == HIGHER_IS_BETTER
     assert HIGHER_IS_BETTER == {"auc": True, "eer": False, "accuracy": True}
     shown = finetune_on_feedback.build_parser().format_help()
     assert f"--select_by {{{','.join(recipe.HIGHER_IS_BETTER)}}}" in shown
