@@ -33,17 +33,14 @@ from magface_al.command.files import write_json  # noqa: E402
 from magface_al.command.run import Run  # noqa: E402
 from magface_al.embedding.embedder import Embedder, face_batches  # noqa: E402
 from magface_al.embedding.store import unit  # noqa: E402
-from magface_al.metrics.roc import (  # noqa: E402
-    Ranking,
-    bootstrap,  # noqa: E402
-    eer,
-)
+from magface_al.metrics import bootstrap  # noqa: E402
+from magface_al.metrics.roc import Ranking, eer  # noqa: E402
 from magface_al.models.checkpoint import load_backbone  # noqa: E402
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, write_pairs  # noqa: E402
 
 Figures = dict[str, dict[str, Any]]  # "shifted" and "clean" -> eer, change, change_interval_95
 
-LEARN, HELD_OUT, MOST_IMAGES, LEAST_IMAGES, REPLAYED = 300, 300, 6, 4, 1000
+MOST_IMAGES, LEAST_IMAGES, REPLAYED = 6, 4, 1000
 BATCHES = ["--epochs", "5", "--batch_size", "32"]
 ADAPT = [*BATCHES, "--val_split", "0.1"]
 RECIPES = {
@@ -66,15 +63,13 @@ def bad_camera(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.imdecode(data, cv2.IMREAD_COLOR)
 
 
-def choose_people(images: Path, seed: int) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """(learn, held out): person -> up to six photos, of people with at least four."""
+def choose_people(images: Path, seed: int, count: int = 300) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """(learn, held out): `count` people each -> up to six photos, of people with at least four."""
     rng = np.random.default_rng(seed)
     people = {folder.name: sorted(folder.glob("*.jpg")) for folder in sorted(images.iterdir())}
     names = [name for name, photos in people.items() if len(photos) >= LEAST_IMAGES]
     names = [names[k] for k in rng.permutation(len(names))]
-    chosen = [
-        {name: people[name][:MOST_IMAGES] for name in part} for part in (names[:LEARN], names[LEARN : LEARN + HELD_OUT])
-    ]
+    chosen = [{name: people[name][:MOST_IMAGES] for name in part} for part in (names[:count], names[count : 2 * count])]
     return chosen[0], chosen[1]
 
 
@@ -210,6 +205,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES)[:3], help="rows of the table"
     )
     parser.add_argument("--answers", type=cli.positive_int, default=500, help="answered pairs to learn from")
+    parser.add_argument(
+        "--people", type=cli.positive_int, default=300, help="people to learn from, and as many held out"
+    )
     parser.add_argument("--resamples", type=cli.positive_int, default=200, help="bootstrap resamples of the people")
     parser.add_argument("--seed", type=int, default=0, help="of the people, the camera and the answers")
     return parser
@@ -218,7 +216,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace, run: Run) -> None:
     checkpoint = args.data / "weights" / "mobilefacenet_y1_converted.pth"
     work, images = args.work_dir.resolve(), (args.data / "lfw" / "images").resolve()
-    clean_learn, clean_held_out = choose_people(images, args.seed)
+    clean_learn, clean_held_out = choose_people(images, args.seed, args.people)
     learn, shifted = (degrade(people, work / "faces", args.seed) for people in (clean_learn, clean_held_out))
     replay = replay_list(images, work / "replay.list")
     judge = Judge(checkpoint, {"shifted": shifted, "clean": clean_held_out}, args.resamples)

@@ -90,7 +90,8 @@ def run_lines(lines, folder):
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.slow(90)
 def test_the_quick_start_runs_as_written(workplace):
     write_weights(workplace / "magface_epoch_00025.pth", "iresnet18")  # a hundred layers would take ten times as long
     shown = [line for line in commands("README.md") if not line.startswith(ELSEWHERE)]
@@ -118,7 +119,8 @@ CUDA_VISIBLE_DEVICES=0 python finetune_on_feedback.py --checkpoint magface_epoch
 """
 
 
-@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.slow(60)
 def test_the_owners_recipe_runs_with_its_file_names(workplace):
     write_weights(workplace / "magface_epoch_00025.pth", "iresnet100")
     run_lines(OWNERS_RECIPE.replace("\\\n", " ").strip().splitlines(), workplace)
@@ -143,6 +145,7 @@ def test_both_environments_name_the_same_packages():
     assert set(listed) >= set(packages)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("script", sorted(path.name for path in ROOT.glob("*.py")))
 def test_every_flag_is_explained_in_the_readme(script):
     done = subprocess.run([sys.executable, ROOT / script, "--help"], capture_output=True, text=True, check=True)

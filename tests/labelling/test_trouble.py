@@ -15,6 +15,8 @@ import pytest
 
 from tests.support.labeller_process import Client, labeller
 
+pytestmark = pytest.mark.process
+
 
 def test_a_corrupt_database_is_kept_aside_and_the_export_taken_up(questions):
     with labeller(questions) as server:
