@@ -1,8 +1,8 @@
-# Two commands on a bare machine: `make demo` and `make test`. Each makes .venv first if it is missing.
+# On a bare machine: `make demo` and `make test`. Each makes .venv first if it is missing.
 PYTHON ?= python3
 VENV := .venv
 DEMO ?= demo
-# Tests at a time; each computes on one thread, since most wait for a script to start.
+# Tests at a time; each computes on one thread. Files with slow tests come first, so that the workers end together.
 WORKERS ?= 2
 CHROMIUM ?= /usr/bin/chromium
 
@@ -11,7 +11,7 @@ export CHROMIUM
 # How often make flaky runs the tests of several processes.
 N ?= 20
 
-.PHONY: demo demo-label test test-browser flaky lint format docs clean
+.PHONY: demo demo-label quick test test-browser full flaky coverage lint types format docs clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -26,13 +26,28 @@ demo: $(VENV)/ready
 demo-label: $(VENV)/ready
 	$(VENV)/bin/python tools/demo_label.py --output_dir $(DEMO)
 
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q
+SHARED := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# What to run after every change: a minute.
+quick: lint types
+	$(PYTEST) $(SHARED) -m "not process and not slow and not browser and not full"
+
 test: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) $(SHARED)
+
+# The few runs at the size that the documents report.
+full: $(VENV)/ready
+	$(PYTEST) -m full
+
+# Branch coverage of the package by make test, as a report; what other processes run is not counted.
+coverage: $(VENV)/ready
+	$(PYTEST) $(SHARED) --cov --cov-report=term:skip-covered
 
 # Several processes meet and part in these; a fault in the order shows only in some runs.
 flaky: $(VENV)/ready
 	@for run in $$(seq $(N)); do \
-	  echo "run $$run of $(N)"; OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q tests/training/test_split_fc.py || exit 1; \
+	  echo "run $$run of $(N)"; $(PYTEST) tests/training/test_split_fc.py || exit 1; \
 	done
 
 # The labeller in a real browser. Needs Debian's chromium, which is installed where it is missing and that is allowed.
@@ -51,6 +66,9 @@ $(CHROMIUM):
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/ready
+	$(VENV)/bin/mypy
 
 format: $(VENV)/ready
 	$(VENV)/bin/ruff format .

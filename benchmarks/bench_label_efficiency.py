@@ -48,7 +48,6 @@ from magface_al.pictures.canvas import new_figure, save_figure
 
 # mislabeled needs names to doubt; a mix comes last
 STRATEGIES = ("stratified", *sorted(set(strategies.STRATEGIES) - {"mislabeled"}), strategies.MIXED)
-STEPS = 200  # of training a round, whatever the number of answers
 BATCH, LEARNING_RATE = 32, 3e-4
 CPU = torch.device("cpu")
 
@@ -90,14 +89,14 @@ class HeadTuner(FineTuner):
         return HeadTuner.pool.activations[[int(name) for name in self.data.names]]
 
 
-def tune(backbone: Backbone, pool: Faces, start: np.ndarray, pairs: list[Pair], seed: int) -> nn.Module:
-    """A model trained from the start weights on the answers, except the held-out slice; itself while they are of one kind."""
+def tune(backbone: Backbone, pool: Faces, start: np.ndarray, pairs: list[Pair], seed: int, steps: int) -> nn.Module:
+    """A model trained for so many steps from the start weights on the answers, except the held-out slice; itself while they are of one kind."""
     model = copy.deepcopy(backbone.model)
     pairs = [pair for pair in pairs if not pair.is_holdout()]
     same = sum(pair.label == 1 for pair in pairs)
     if same in (0, len(pairs)):
         return model
-    epochs = max(1, round(STEPS / np.ceil(2 * max(same, len(pairs) - same) / BATCH)))
+    epochs = max(1, round(steps / np.ceil(2 * max(same, len(pairs) - same) / BATCH)))
     no_face = np.empty((0, 0, 3), np.uint8)  # the cached activations stand for the faces
     data = index_pairs(pairs, {name: no_face for pair in pairs for name in (pair.image1, pair.image2)})
     recipe = Recipe(trainable="head", lr=LEARNING_RATE, epochs=epochs, batch_size=BATCH, seed=seed)
@@ -130,7 +129,7 @@ def asked_of(pairs: list[Pair]) -> Asked:
 
 
 def curve(
-    backbone: Backbone, pool: Faces, held_out: Faces, strategy: str, rounds: list[int], seed: int
+    backbone: Backbone, pool: Faces, held_out: Faces, strategy: str, rounds: list[int], steps: int, seed: int
 ) -> tuple[list[float], list[int]]:
     """(EER in percent, "same" answers so far) after each round's number of answers."""
     rng = np.random.default_rng(seed)
@@ -141,7 +140,7 @@ def curve(
         for pair in questions(strategy, pool.embed(model), asked_of(pairs), total - len(pairs), rng):
             truth = int(pool.person[int(pair.image1)] == pool.person[int(pair.image2)])
             pairs.append(Pair(pair.image1, pair.image2, truth, pair.extra))
-        model = tune(backbone, pool, start, pairs, seed)
+        model = tune(backbone, pool, start, pairs, seed, steps)
         rates.append(held_out.eer(model))
         same.append(sum(pair.label == 1 for pair in pairs))
     return rates, same
@@ -174,6 +173,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rounds", nargs="+", type=numbers.positive_int, default=[25, 50, 100, 200, 400], help="answers"
     )
+    parser.add_argument(
+        "--steps", type=numbers.positive_int, default=200, help="of training a round, whatever the number of answers"
+    )
     parser.add_argument("--seeds", type=numbers.positive_int, default=5, help="repetitions, each with other people")
     parser.add_argument("--people", type=numbers.positive_int, default=150, help="drawn people to ask about")
     parser.add_argument("--held_out", type=numbers.positive_int, default=100, help="drawn people to measure")
@@ -201,7 +203,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
         starts.append(held_out.eer(backbone.model))
         print(f"seed {seed}: {len(pool.person)} images to ask about, start EER {starts[-1]:.2f} %", flush=True)
         for name in args.strategies:
-            rates, same = curve(backbone, pool, held_out, name, args.rounds, seed)
+            rates, same = curve(backbone, pool, held_out, name, args.rounds, args.steps, seed)
             results[name].append(rates)
             shown = "  ".join(f"{rate:6.2f}" for rate in rates)
             print(f"  {name:>12}  {shown}   same: {same[-1]:3d}   {time.time() - started:5.0f} s", flush=True)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import multiprocessing.process
 import os
 import shutil
+import subprocess
+import sys
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -19,14 +23,35 @@ from magface_al.faces.recordio import pack, write_records
 from magface_al.models.backbones import build_backbone
 from magface_al.models.checkpoint import load_backbone, save_backbone, set_bn_eps
 from magface_al.models.export import write_onnx
+from magface_al.pairs.verification_sets import read_verification_set
 from tests.support.networks import seeded
 from tests.support.scripts import ROOT, run_apart, run_here
 
 
 def pytest_collection_modifyitems(items):
-    """Files with slow tests first, so that parallel workers end together."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """The slowest files first, so that parallel workers end together. Marks the tests that run scripts as processes."""
+    for item in items:
+        if "run_process" in item.fixturenames:
+            item.add_marker(pytest.mark.process)
+    seconds = Counter()
+    for item in items:
+        slow = item.get_closest_marker("slow")
+        seconds[item.path] += slow.args[0] if slow else 0
+    items.sort(key=lambda item: -seconds[item.path])
+
+
+@pytest.fixture(autouse=True)
+def no_process_by_surprise(request, monkeypatch):
+    """A test that starts Python processes, which take seconds each, is marked so: make quick leaves it out."""
+    if request.node.get_closest_marker("process") is None:
+        start = subprocess.Popen.__init__
+
+        def refuse_python(self, args, *rest, **options):
+            assert sys.executable not in map(str, args), "this test starts a process: mark it with pytest.mark.process"
+            start(self, args, *rest, **options)
+
+        monkeypatch.setattr(subprocess.Popen, "__init__", refuse_python)
+        monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", lambda _: refuse_python(_, [sys.executable]))
 
 
 @pytest.fixture
@@ -52,12 +77,14 @@ def shared_data():
 
 @pytest.fixture(scope="session")
 def lfw(shared_data, tmp_path_factory):
-    """(feature store, folder) of all 13,233 photos of LFW, embedded once by gen_features.py with the y1 weights; takes minutes."""
+    """(feature store, folder) of LFW's photos, embedded once by gen_features.py with the y1 weights; takes a minute.
+
+    9,764 of the 13,233 photos: those that the pairs of LFW or of XQLFW name. No figure is about the others.
+    """
     folder = tmp_path_factory.mktemp("lfw")
-    images = shared_data / "lfw" / "images"
-    (folder / "lfw.list").write_text(
-        "\n".join(sorted(str(path.relative_to(images)) for path in images.glob("*/*.jpg")))
-    )
+    images, lists = shared_data / "lfw" / "images", shared_data / "pairs"
+    sets = [read_verification_set(lists / name) for name in ("lfw_pairs.txt", "qmagface_xqlfw_pairs.txt")]
+    (folder / "lfw.list").write_text("\n".join(sorted({name for pairs in sets for name in pairs.images()})))
     weights = shared_data / "weights" / "mobilefacenet_y1_converted.pth"
     run_here(
         folder, "gen_features.py", "--inf_list", "lfw.list", "--root", images, "--feat_list", "lfw.npy", "--resume", weights

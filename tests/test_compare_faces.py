@@ -49,6 +49,7 @@ def test_a_photo_of_another_size_is_noted(run_script, tmp_path, tiny_checkpoint,
     assert "1 image was not a 112 px square" in done.stderr
 
 
+@pytest.mark.slow(2)
 def test_more_images_than_the_picture_holds_are_all_in_the_json(run_script, tmp_path, tiny_checkpoint, faces):
     images = sorted(faces.glob("*/*.png"))[: MOST_SHOWN + 2]
     done = run_script("compare_faces.py", *images, "--checkpoint", tiny_checkpoint)

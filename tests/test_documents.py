@@ -256,7 +256,7 @@ def test_what_training_shows_runs_as_it_stands_and_the_owners_recipe_among_it(wo
     assert np.load(workplace / "features.npy").shape == (PEOPLE * IMAGES, 128)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_owners_recipe_runs_at_full_size(workplace):
     torch.manual_seed(1)
     write_magface(workplace / "magface_epoch_00025.pth", build_backbone("iresnet100").state_dict())

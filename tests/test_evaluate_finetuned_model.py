@@ -13,6 +13,7 @@ def finetune(run_script, checkpoint, pairs, *flags, **options):
                       "--force_cpu", *flags, **options)  # fmt: skip
 
 
+@pytest.mark.slow(4)
 def test_evaluation_reports_the_change_and_guards_against_forgetting(run_script, tmp_path, pairs, tiny_checkpoint):
     finetune(run_script, tiny_checkpoint, pairs, "--epochs", 1, "--output_dir", "out")
     flags = ["--checkpoint", tiny_checkpoint, "--feedback_file", pairs, "--resamples", 50, "--finetuned"]

@@ -18,6 +18,7 @@ from tests.support.documents import commands
 from tests.support.scripts import ROOT
 
 PAGE = "docs/extending.md"
+pytestmark = [pytest.mark.process, pytest.mark.slow(4)]
 
 
 @pytest.fixture(scope="module")

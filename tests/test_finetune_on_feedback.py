@@ -48,6 +48,8 @@ def weights(path):
     return load_backbone(path).model.state_dict()
 
 
+@pytest.mark.slow(10)
+@pytest.mark.process
 @pytest.mark.parametrize("ema", [0, 0.9])
 def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(run_script, tmp_path, flags, ema):
     flags = [*flags, "--epochs", 3, "--ema", ema]
@@ -75,6 +77,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(run_script, tmp_
     assert "no training to resume" in done.stderr
 
 
+@pytest.mark.slow(3)
 def test_several_files_are_learnt_from_as_one(run_script, tmp_path, flags, feedback):
     content = json.loads(feedback.read_text())
     pairs, half = content["pairs"], len(content["pairs"]) // 2
@@ -94,6 +97,8 @@ def test_several_files_are_learnt_from_as_one(run_script, tmp_path, flags, feedb
     assert one == two
 
 
+@pytest.mark.slow(5)
+@pytest.mark.process
 def test_ctrl_c_keeps_the_epochs_that_are_done(tmp_path, flags, run_script):
     command = [sys.executable, ROOT / "finetune_on_feedback.py", *flags, "--epochs", 200, "--output_dir", "out"]
     process = subprocess.Popen([*map(str, command)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
@@ -110,6 +115,7 @@ def test_ctrl_c_keeps_the_epochs_that_are_done(tmp_path, flags, run_script):
     assert not list((tmp_path / "out").glob("*.part"))
 
 
+@pytest.mark.slow(2)
 def test_batch_norm_in_training_mode_replaces_the_statistics(run_script, tmp_path, flags, tiny_checkpoint):
     run_script("finetune_on_feedback.py", *flags, "--epochs", 1, "--batch_norm", "train", "--output_dir", "out")
     start, tuned = weights(tiny_checkpoint), weights(tmp_path / "out" / "magface_feedback_epoch1.pth")
@@ -178,6 +184,7 @@ def test_answers_that_contradict_each_other_are_reported(run_script, tmp_path, f
     assert "1 pairs are answered different although other answers make them one person" in done.stderr
 
 
+@pytest.mark.slow(7)
 def test_replayed_faces_hold_the_model_where_it_was(run_script, tmp_path, flags, faces, tiny_checkpoint):
     listed = (faces / "images.list").read_text().split()
     moved = {}
@@ -224,6 +231,7 @@ def test_validation_ranks_every_pair_of_people_who_are_named(
     assert start["val_auc"] == pytest.approx(roc_auc_score(same, cosine), abs=1e-5)
 
 
+@pytest.mark.slow(2)
 def test_validation_ranks_the_answered_pairs_of_people_without_names(run_script, tmp_path, flags, feedback):
     content = json.loads(feedback.read_text())
     content["pairs"] = [{key: pair[key] for key in ("image1", "image2", "label")} for pair in content["pairs"]]
@@ -255,6 +263,7 @@ def finetune(run_script, checkpoint, pairs, *flags, **options):
                       "--force_cpu", *flags, **options)  # fmt: skip
 
 
+@pytest.mark.slow(3)
 def test_finetuning_writes_every_epoch_and_leaves_batchnorm_alone(run_script, tmp_path, pairs, tiny_checkpoint):
     finetune(run_script, tiny_checkpoint, pairs, "--epochs", 2, "--output_dir", "whole")
     history = json.loads((tmp_path / "whole" / "history.json").read_text())

@@ -40,6 +40,8 @@ def test_rows_follow_the_list_and_equal_one_image_at_a_time(run_script, tmp_path
     assert store.manifest["preprocessing"]["channel_order"] == "BGR"
 
 
+@pytest.mark.slow(8)
+@pytest.mark.process
 def test_a_killed_run_goes_on_without_missing_or_double_rows(tmp_path, faces, tiny_checkpoint, run_script):
     long_list = tmp_path / "long.list"
     long_list.write_text((faces / "images.list").read_text() * 40)

@@ -13,6 +13,8 @@ import pytest
 from magface_al.pairs.pair_file import read_pairs
 from tests.support.labeller_process import Client, ids_by_images, labeller, wait_until, write_chain
 
+pytestmark = pytest.mark.process
+
 
 def test_an_answer_is_exported_with_everything_else_kept(questions):
     with labeller(questions) as server:

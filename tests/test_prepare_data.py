@@ -12,6 +12,7 @@ import time
 
 import cv2
 import numpy as np
+import pytest
 
 from magface_al.faces.image_list import read_image_list
 from magface_al.faces.label_map import folder_labels
@@ -119,6 +120,7 @@ def test_real_sets_go_round(run_script, tmp_path, shared_data):
     assert "so it is no face set" in refusal
 
 
+@pytest.mark.process
 def test_a_killed_unpacking_goes_on(run_script, tmp_path):
     """Killed for real, in the middle; the rerun keeps what is there and ends as an uninterrupted run does."""
     write_records(tmp_path / "train.rec", {key: pack((float(key // 10),), key, JPEG + bytes(2000)) for key in range(20000)})  # fmt: skip

@@ -59,6 +59,7 @@ def torchrun(folder, processes, *flags, code=0):
     return done
 
 
+@pytest.mark.slow(5)
 def test_a_run_learns_validates_and_its_weights_embed(run_script, tmp_path, people, listed):
     images = sorted((people / "folders").glob("*/*.png"))[:20]
     content = [image.read_bytes() for image in images]  # five pairs of one person, five of two
@@ -92,6 +93,7 @@ def test_a_run_learns_validates_and_its_weights_embed(run_script, tmp_path, peop
     assert "trained: holds a run already; --resume_training goes on with it, --overwrite begins anew" in again.stderr
 
 
+@pytest.mark.slow(3)
 def test_sources_are_compounded_and_every_head_and_optimizer_runs(run_script, tmp_path, people):
     data = ["--data", people / "records", people / "folders", *SMALL, "--epochs", 1]
     done = run_script("train.py", *data, "--head", "adaface", "--optimizer", "adamw", "--lr", 0.001, "--decay", "weights",
@@ -110,6 +112,7 @@ def test_sources_are_compounded_and_every_head_and_optimizer_runs(run_script, tm
     assert not torch.equal(before["fc.weight"], after["fc.weight"])
 
 
+@pytest.mark.slow(6)
 def test_half_precision_counts_the_steps_that_overflow_and_stays_finite(run_script, tmp_path, people):
     flags = ["--data", people / "records", *SMALL, "--batch_size", 6, "--epochs", 1, "--precision", "fp16"]
     done = run_script("train.py", *flags)
@@ -123,7 +126,8 @@ def test_half_precision_counts_the_steps_that_overflow_and_stays_finite(run_scri
         assert value.isfinite().all(), key
 
 
-@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.slow(20)
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on the CPU")
 def test_a_compiled_network_learns_the_same(run_script, tmp_path, people):
     flags = ["--data", people / "records", *SMALL, "--epochs", 1, "--dropout", 0]
@@ -164,6 +168,8 @@ def test_the_magnitude_range_comes_from_existing_features(run_script, tmp_path, 
     assert "an untrained network has no magnitudes to measure" in done.stderr
 
 
+@pytest.mark.slow(6)
+@pytest.mark.process
 @pytest.mark.parametrize(
     "flags", [[], ["--ema", 0.9, "--accumulate", 2, "--head", "adaface"]], ids=["plain", "averaged"]
 )
@@ -186,6 +192,7 @@ def test_a_run_that_was_cut_anywhere_resumes_to_the_same_weights(tmp_path, run_s
     assert "was trained with momentum 0.9, expected 0.5; give the same flags and data, or start anew" in done.stderr
 
 
+@pytest.mark.slow(4)
 def test_a_finished_run_can_be_given_more_epochs_where_the_rate_does_not_depend_on_them(run_script, tmp_path, people):
     flags = ["--data", people / "records", *SMALL, "--milestones", 1]
     run_script("train.py", *flags, "--epochs", 2, "--output_dir", "whole")
@@ -197,6 +204,8 @@ def test_a_finished_run_can_be_given_more_epochs_where_the_rate_does_not_depend_
     assert "was trained with epochs 1, expected 2" in run_script("train.py", *flags, *more, code=2).stderr
 
 
+@pytest.mark.slow(15)
+@pytest.mark.process
 def test_two_processes_split_the_classifier_and_another_number_goes_on(tmp_path, people, run_script):
     flags = ["--data", people / "records", *SMALL, "--dropout", 0, "--batch_norm", "frozen", "--split_fc"]
     done = torchrun(tmp_path, 2, *flags, "--epochs", 1, "--output_dir", "two")

@@ -35,6 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", type=Path, default=Path("demo"), help="folder for everything written")
     parser.add_argument("--domain", default="cctv", help="camera that the model has to adapt to")
     parser.add_argument("--epochs", type=numbers.positive_int, default=6, help="of fine-tuning")
+    parser.add_argument(
+        "--scale", type=numbers.interval("(0, 1]"), default=1.0, help="share of the people and pairs to work with"
+    )
     return parser
 
 
@@ -48,9 +51,12 @@ def main(args: argparse.Namespace, run: Run) -> None:
             [sys.executable, ROOT / script, *map(str, flags)], cwd=folder, check=False, env=os.environ
         ).check_returncode()
 
+    def scaled(count: int) -> int:
+        return max(2, round(args.scale * count))
+
     def people(name: str, seed: int, count: int, pairs: int, domain: str) -> None:
-        stage("create_test_feedback.py", "--synthetic", "--domain", domain, "--num_identities", count, "--images_per_identity", 6,
-              "--num_pairs", pairs, "--seed", seed, "--output_dir", name)  # fmt: skip
+        stage("create_test_feedback.py", "--synthetic", "--domain", domain, "--num_identities", scaled(count), "--images_per_identity", 6,
+              "--num_pairs", scaled(pairs), "--seed", seed, "--output_dir", name)  # fmt: skip
 
     def fine_tune(output: str, *answers: str) -> None:
         stage("finetune_on_feedback.py", "--checkpoint", MODEL, "--feedback_file", *answers, "--replay_list", "ordinary/images.list",
@@ -63,11 +69,11 @@ def main(args: argparse.Namespace, run: Run) -> None:
         people("ordinary", 105, 100, 2, "clean")
         stage("gen_features.py", "--inf_list", "learn/images.list", "--feat_list", "learn.npy", "--resume", MODEL)
         stage("build_hard_pairs.py", "--features_list", "learn.npy", "--output_file", "feedback.json", "--strategy", "sampled",
-              "--candidate_mult", 2, "--pos_target", 250, "--neg_target", 250)  # fmt: skip
+              "--candidate_mult", 2, "--pos_target", scaled(250), "--neg_target", scaled(250))  # fmt: skip
         stage("visualize_errors.py", "--model", MODEL, "--feedback_file", "held_out/feedback_pairs_test.json", "--output_dir", "errors_before",
               "--max_fp", 15, "--max_fn", 15)  # fmt: skip
         fine_tune("tuned", "feedback.json")
-        ask_about_unnamed_people(stage, people, fine_tune, args.domain)
+        ask_about_unnamed_people(stage, people, fine_tune, args.domain, scaled(200))
         stage("visualize_errors.py", "--model", "tuned_again/magface_feedback_best.pth", "--feedback_file", "held_out/feedback_pairs_test.json",
               "--output_dir", "errors_after", "--max_fp", 15, "--max_fn", 15)  # fmt: skip
         stage("evaluate_finetuned_model.py", "--checkpoint", MODEL, "--finetuned", "tuned_again/magface_feedback_best.pth",
@@ -81,7 +87,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
 
 def ask_about_unnamed_people(
-    stage: Callable[..., None], people: Callable[..., None], fine_tune: Callable[..., None], domain: str
+    stage: Callable[..., None], people: Callable[..., None], fine_tune: Callable[..., None], domain: str, budget: int
 ) -> None:
     """One round of active learning: features, questions, answers, fine-tuning on all answers, and what the round changed.
 
@@ -90,7 +96,7 @@ def ask_about_unnamed_people(
     tuned, again = "tuned/magface_feedback_best.pth", "tuned_again/magface_feedback_best.pth"
     people("unnamed", 104, 120, 2, domain)
     stage("gen_features.py", "--inf_list", "unnamed/images.list", "--feat_list", "unnamed.npy", "--resume", tuned)
-    stage("choose_pairs.py", "--features_list", "unnamed.npy", "--output_file", "ask.json", "--budget", 200)
+    stage("choose_pairs.py", "--features_list", "unnamed.npy", "--output_file", "ask.json", "--budget", budget)
     stage("tools/oracle.py", "--pairs_file", "ask.json", "--feedback_file", "answers.json")
     fine_tune("tuned_again", "feedback.json", "answers.json")
     stage("choose_pairs.py", "--features_list", "unnamed.npy", "--answered", "answers.json", "--output_file", "ask_next.json")  # fmt: skip

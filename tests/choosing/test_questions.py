@@ -5,9 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.scripts import ROOT
 
 
+@pytest.mark.slow(6)
+@pytest.mark.process
 def test_memory_holds_no_matrix_of_all_pairs(tmp_path):
     """12,000 images, of which the matrix of all similarities would be 576 MB. What is held does not grow with them."""
     code = f"""

@@ -85,6 +85,7 @@ def test_every_pair_of_a_stratum_is_as_likely_as_its_probability_says(people):
     assert (np.abs(drawn[i, j] - expected[i, j]) <= 4.5 * error + 1e-9).all()
 
 
+@pytest.mark.slow(4)
 def test_the_estimate_is_unbiased_and_its_interval_covers(people):
     """Two batches of 60 answers, 150 times. The spread is compared with the closed form of stratified sampling."""
     directions, identity = people
@@ -103,6 +104,7 @@ def test_the_estimate_is_unbiased_and_its_interval_covers(people):
     assert (np.mean(covered, axis=0) >= 0.92).all(), np.mean(covered, axis=0)
 
 
+@pytest.mark.slow(2)
 def test_the_spread_is_that_of_stratified_sampling(people):
     """Cochran, Sampling Techniques (1977), eq. 5.6: sum of N_h^2 (1 - n_h / N_h) S_h^2 / n_h."""
     directions, identity = people

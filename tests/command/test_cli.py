@@ -12,6 +12,7 @@ from tests.support.scripts import ROOT
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_answers_at_once_because_nothing_heavy_is_imported(script):
     probe = (

@@ -16,6 +16,8 @@ import pytest
 from tests.support.labeller_process import Client, labeller
 from tests.support.scripts import ROOT
 
+pytestmark = pytest.mark.process
+
 
 def test_a_corrupt_database_is_kept_aside_and_the_export_taken_up(questions):
     with labeller(questions) as server:
@@ -128,7 +130,7 @@ def test_import_from_label_studio_and_export_without_a_server(questions, run_scr
     assert json.loads((questions / "f.manifest.json").read_text())["labelled"] == 7
 
 
-@pytest.mark.slow
+@pytest.mark.slow(15)
 def test_the_demo_opens_the_labeller_on_drawn_people_and_goes_on_where_it_ended(tmp_path):
     command = [ROOT / "tools" / "demo_label.py", "--output_dir", "demo", "--people", 6, "--pairs", 12, "--no_browser"]
     with labeller(tmp_path, command=command, feedback="demo/answers.json") as server:

@@ -37,6 +37,7 @@ def test_the_graph_takes_any_batch_and_agrees_to_1e_4(adaface, graph):
         assert np.abs(found - expected).max() < 1e-4
 
 
+@pytest.mark.slow(3)
 def test_a_graph_that_differs_is_not_written(tmp_path, adaface, monkeypatch):
     monkeypatch.setattr("magface_al.models.export.ONNX_TOLERANCE", 1e-12)
     with pytest.raises(WorkError, match="not written, onnxruntime's embeddings differ from PyTorch's by"):

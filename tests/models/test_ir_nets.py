@@ -75,7 +75,8 @@ def ir18():
     return seeded(18)
 
 
-@pytest.mark.parametrize("depth", [18, 50, pytest.param(101, marks=pytest.mark.slow)])
+@pytest.mark.slow(3)
+@pytest.mark.parametrize("depth", [18, 50, pytest.param(101, marks=pytest.mark.slow(3))])
 def test_embedding_times_norm_is_the_iresnets_raw_embedding(tmp_path, depth):
     net = seeded(depth)
     assert len(net.state_dict()) == ENTRIES[depth]

@@ -8,7 +8,8 @@ from tests.support.labeller_process import Client, labeller
 from tests.support.scripts import ROOT
 
 
-@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.slow(8)
 def test_the_demo_opens_the_labeller_on_drawn_people_and_goes_on_where_it_ended(tmp_path):
     command = [ROOT / "tools" / "demo_label.py", "--output_dir", "demo", "--people", 6, "--pairs", 12, "--no_browser"]
     with labeller(tmp_path, command=command, feedback="demo/answers.json") as server:

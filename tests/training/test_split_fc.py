@@ -65,6 +65,8 @@ def steps(number, processes, folder):
                         "buffers": dict(classifier.named_buffers())}, f"{folder}/{head}_{split}.pt")  # fmt: skip
 
 
+@pytest.mark.slow(5)
+@pytest.mark.process
 @pytest.mark.parametrize("processes", [2, 4])
 def test_shards_equal_the_whole(tmp_path, processes):
     multiprocessing.spawn(join, (processes, str(tmp_path), steps, str(tmp_path)), nprocs=processes)

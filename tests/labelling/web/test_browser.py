@@ -15,7 +15,7 @@ from tests.support.browser import KEY, LAN_NAME, all_saved, answer_all, picture,
 from tests.support.labeller_process import Client, labeller
 from tests.support.scripts import ROOT
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.process]
 
 
 def test_a_session_by_keyboard_and_what_it_is_worth(open_page, run_script, tmp_path):

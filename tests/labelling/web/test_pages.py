@@ -10,7 +10,7 @@ import pytest
 from tests.support.browser import all_saved, picture, start, unlabelled, until
 from tests.support.labeller_process import Client, labeller, wait_until
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.process]
 
 
 def test_the_grid_files_what_is_marked(open_page, people, tmp_path):

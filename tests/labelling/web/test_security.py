@@ -12,6 +12,8 @@ from magface_al.labelling.events import image_id
 from magface_al.labelling.web.security import host_is_allowed
 from tests.support.labeller_process import Client, labeller
 
+pytestmark = pytest.mark.process
+
 PNG = b"\x89PNG\r\n\x1a\n rest"
 
 
