@@ -46,6 +46,7 @@ def test_record_images_are_copied_byte_for_byte(run_script, tmp_path, record_fol
     assert written == {cv2.imencode(".jpg", face)[1].tobytes() for _, _, face in draw_people(6, 4, 9)}
 
 
+@pytest.mark.slow(3)
 def test_the_seed_decides_everything_and_a_rerun_leaves_nothing_old(run_script, tmp_path):
     for folder, seed in (("a", 1), ("b", 1), ("c", 2), ("a", 1)):
         run_script("create_test_feedback.py", "--seed", seed, "--output_dir", folder, "--num_pairs", 20)

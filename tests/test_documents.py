@@ -188,6 +188,7 @@ def small_iresnet100(monkeypatch):
     layouts.backbone_shapes.cache_clear()
 
 
+@pytest.mark.slow(62)
 @pytest.mark.parametrize("document", [document for document in DOCUMENTS if document != "docs/training.md"])
 def test_what_a_document_shows_runs_as_it_stands(document, workplace):
     for command in commands(document):
@@ -240,6 +241,7 @@ def check_the_owners_recipe(folder, images):
     ]
 
 
+@pytest.mark.slow(32)
 def test_what_training_shows_runs_as_it_stands_and_the_owners_recipe_among_it(workplace, small_iresnet100):
     shown = commands("docs/training.md")
     (config,) = (word for command in shown for word in command.split() if word.endswith(".yaml"))

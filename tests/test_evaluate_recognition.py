@@ -51,6 +51,7 @@ def figures_of(tmp_path, folder="recognition"):
     return {(row["model"], row["set"]): row for row in content["results"]}
 
 
+@pytest.mark.slow(3)
 def test_one_table_over_checkpoints_and_sets(run_script, tmp_path, drawn_bin, tiny_checkpoint, other_checkpoint):
     done = run_script(
         "evaluate_recognition.py", "--checkpoint", tiny_checkpoint, other_checkpoint, "--set", "BIN=drawn.bin", "drawn.json",
@@ -86,6 +87,7 @@ def auc_by_hand(checkpoint, listed):
     return roc_auc_score(pairs.labels(), cosines(*sides))
 
 
+@pytest.mark.slow(3)
 def test_flip_and_mean_change_the_figure_and_are_named(run_script, tmp_path, drawn_bin, tiny_checkpoint):
     flags = ["--checkpoint", tiny_checkpoint, "--set", "drawn.bin", "--force_cpu", "--output_dir"]
     run_script("evaluate_recognition.py", *flags, "plain")

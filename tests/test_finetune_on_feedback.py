@@ -122,6 +122,7 @@ def test_batch_norm_in_training_mode_replaces_the_statistics(run_script, tmp_pat
     assert not torch.equal(start["bn1.running_mean"], tuned["bn1.running_mean"])
 
 
+@pytest.mark.slow(9)
 @pytest.mark.parametrize("part", ["head", "last_stage"])
 def test_only_the_chosen_layers_learn(run_script, tmp_path, flags, tiny_checkpoint, part):
     run_script("finetune_on_feedback.py", *flags, "--epochs", 1, "--trainable", part, "--output_dir", "out")
@@ -132,6 +133,7 @@ def test_only_the_chosen_layers_learn(run_script, tmp_path, flags, tiny_checkpoi
     assert ("layer4" in changed) == (part == "last_stage")
 
 
+@pytest.mark.slow(4)
 def test_wrong_answers_are_listed_for_a_second_look(run_script, tmp_path, feedback):
     content = json.loads(feedback.read_text())
     easiest = max((pair for pair in content["pairs"] if pair["label"] == 1), key=lambda pair: pair["similarity"])
@@ -156,6 +158,7 @@ def test_wrong_answers_are_listed_for_a_second_look(run_script, tmp_path, feedba
     assert tuple(sorted((easiest["image1"], easiest["image2"]))) in listed
 
 
+@pytest.mark.slow(3)
 def test_missing_images_are_named_and_the_rest_is_learnt(run_script, flags, feedback):
     content = json.loads(feedback.read_text())
     content["pairs"][0]["image1"] = "absent.png"
@@ -172,6 +175,7 @@ def test_an_output_folder_that_is_a_file_is_named(run_script, tmp_path, flags):
     )
 
 
+@pytest.mark.slow(4)
 def test_answers_that_contradict_each_other_are_reported(run_script, tmp_path, flags, feedback):
     content = json.loads(feedback.read_text())
     one, two, three = sorted({pair[side] for pair in content["pairs"] for side in ("image1", "image2")})[:3]
@@ -201,6 +205,7 @@ def test_replayed_faces_hold_the_model_where_it_was(run_script, tmp_path, flags,
     assert moved[1000] < moved[0] / 2
 
 
+@pytest.mark.slow(8)
 @pytest.mark.parametrize("unnamed", [0, 0.3], ids=["all", "some"])
 def test_validation_ranks_every_pair_of_people_who_are_named(
     run_script, tmp_path, flags, feedback, tiny_checkpoint, unnamed
@@ -308,6 +313,7 @@ def test_nobody_is_trained_on_and_validated(run_script, tmp_path, pairs, tiny_ch
     assert not (people[0] & people[1] or people[0] & people[2] or people[1] & people[2])
 
 
+@pytest.mark.slow(4)
 def test_the_documented_recipe_warns_that_different_pairs_teach_nothing(run_script, pairs, tiny_checkpoint):
     done = finetune(
         run_script, tiny_checkpoint, pairs, "--epochs", 1, "--loss", "contrastive", "--margin", 0.01, "--lr", 1e-12
@@ -316,6 +322,7 @@ def test_the_documented_recipe_warns_that_different_pairs_teach_nothing(run_scri
     assert "hardly any different pair has a gradient" in done.stderr
 
 
+@pytest.mark.slow(4)
 def test_original_weights_are_best_when_nothing_improves(run_script, tmp_path, pairs, tiny_checkpoint):
     done = finetune(run_script, tiny_checkpoint, pairs, "--epochs", 1, "--lr", 1e-12, "--output_dir", "out")
     assert "the original weights are written as best" in done.stderr

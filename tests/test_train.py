@@ -140,6 +140,7 @@ def test_a_compiled_network_learns_the_same(run_script, tmp_path, people):
         assert torch.allclose(compiled[key].float(), value.float(), rtol=1e-2, atol=1e-3), key
 
 
+@pytest.mark.slow(6)
 def test_the_magnitude_range_comes_from_existing_features(run_script, tmp_path, people):
     flags = [
         "--data",

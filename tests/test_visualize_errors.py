@@ -14,6 +14,7 @@ from magface_al.metrics.roc import confusion
 from magface_al.pairs.pair_file import read_pairs
 
 
+@pytest.mark.slow(12)
 def test_errors_are_shown_worst_first_and_a_rerun_leaves_no_old_ones(
     run_script, tmp_path, features, pairs, tiny_checkpoint
 ):
@@ -95,6 +96,7 @@ def test_features_of_other_weights_or_another_convention_are_refused(
     assert "its images were read as magface, expected arcface" in done.stderr
 
 
+@pytest.mark.slow(3)
 def test_images_missing_in_the_features_are_embedded(run_script, tmp_path, features, pairs, tiny_checkpoint):
     content = json.loads(pairs.read_text())
     store = read_features(features)

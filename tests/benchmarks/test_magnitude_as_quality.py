@@ -11,6 +11,7 @@ import scipy.stats
 from tests.support.scripts import ROOT
 
 
+@pytest.mark.slow(4)
 def test_the_magnitude_has_learnt_what_a_bad_picture_is(run_script):
     """The demo model was never told; the benchmark spoils pictures of people whom it never saw."""
     script = "benchmarks/magnitude_as_quality.py"

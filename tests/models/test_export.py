@@ -25,6 +25,7 @@ def embed(path, images, preprocessing="auto"):
         return load_backbone(path, preprocessing=preprocessing).model(images)
 
 
+@pytest.mark.slow(7)
 def test_the_graph_takes_any_batch_and_agrees_to_1e_4(adaface, graph):
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape[1:] == [3, 112, 112]

@@ -122,6 +122,7 @@ def test_means_leave_skipped_steps_out_but_not_their_rate(tmp_path, start):
     assert (progress.steps, progress.means()) == (0, {})
 
 
+@pytest.mark.slow(3)
 def test_a_resumed_run_takes_up_the_epoch_under_way(tmp_path, start):
     progress = training(tmp_path, start)
     progress.record(entry(1, a=0.5))
