@@ -1,8 +1,8 @@
 """Choose the pairs of faces that a model finds hardest, from its embeddings.
 
 reads    --features_list  a feature store written by gen_features.py (or by MagFace's gen_feat.py)
-writes   --output_file    pairs JSON: same-person pairs of lowest and different-person pairs of highest cosine similarity
-example  python build_hard_pairs.py --features_list features.npy --output_file hard_pairs.json --pos_target 6000 --neg_target 6000
+writes   --output_file    pairs JSON: pairs of one person of lowest, and of two people of highest cosine similarity
+example  python build_hard_pairs.py --features_list features.npy --output_file hard_pairs.json
 """
 
 from __future__ import annotations

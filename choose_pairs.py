@@ -1,12 +1,12 @@
 """Choose the pairs of faces that are worth asking a person about.
 
 reads    --features_list  a feature store; --answered  files of earlier questions, whose pairs are not asked again
-writes   --output_file    pairs JSON without labels, each with similarity, magnitudes, strategy and batch; a share of them
-         is a random slice ("holdout": true, with its stratum and inclusion probability), which is never trained on
+writes   --output_file    pairs JSON without labels, each with similarity, magnitudes, strategy and batch; a share of
+         them is a random slice ("holdout": true, with its stratum and inclusion probability), which is never trained on
 example  python choose_pairs.py --features_list features.npy --output_file ask.json --budget 200 --seed 42
 
-With --answered it also prints the error rates of the model that made the features, as the random slices so far show them,
-and advice when to stop. "unsure" pairs stay without a label and count as asked.
+With --answered it also prints the error rates of the model that made the features, as the random slices so far show
+them, and advice when to stop. "unsure" pairs stay without a label and count as asked.
 """
 
 from __future__ import annotations

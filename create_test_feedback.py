@@ -1,6 +1,6 @@
 """Make a small labelled test set of face pairs, from CASIA-WebFace (RecordIO), an image folder, or drawn people.
 
-reads    --dataset     a folder with train.rec (and train.idx), or a folder of one folder a person; drawn people without it
+reads    --dataset     a folder with train.rec (and train.idx), or with one folder a person; without it drawn people
 writes   --output_dir  feedback_pairs_test.json, images/identity_0004/identity_0004_img_02.jpg, images.list
 example  python create_test_feedback.py --dataset faces_webface_112x112
 """

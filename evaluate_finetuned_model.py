@@ -4,7 +4,8 @@ reads    --checkpoint, --finetuned  weights before and after; --feedback_file  l
          --general_file  labelled pairs of ordinary faces, the guard against forgetting
 writes   --output_dir  evaluation.json, before_after.png, flipped.json (pairs fixed and pairs broken)
 example  python evaluate_finetuned_model.py --checkpoint magface_epoch_00025.pth \\
-           --finetuned checkpoints_feedback/magface_feedback_best.pth --feedback_file checkpoints_feedback/val_pairs.json
+           --finetuned checkpoints_feedback/magface_feedback_best.pth \\
+           --feedback_file checkpoints_feedback/val_pairs.json
 
 Intervals are 95 %, from a bootstrap over people; those of the change use the same resamples before and after.
 Ends with exit code 1 when the EER of --general_file rises by more than --max_regression.

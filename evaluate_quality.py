@@ -1,12 +1,13 @@
 """Is the magnitude a good quality score: how many errors vanish when the faces of lowest magnitude are refused.
 
-reads    --feedback_file  labelled pairs: pairs JSON, a .bin, LFW's pairs.txt or a pair list; --checkpoint and/or --features_list;
-         --quality  NAME=FILE of other scores to compare with, `path score` a line, higher is better
+reads    --feedback_file  labelled pairs: pairs JSON, a .bin, LFW's pairs.txt or a pair list; --checkpoint and/or
+         --features_list;  --quality  NAME=FILE of other scores to compare with, `path score` a line, higher is better
 writes   --output_dir     quality.json, quality.md, error_vs_discard.png, magnitude_histogram.png, one histogram a score
 example  python evaluate_quality.py --feedback_file pairs.txt --root lfw/images --checkpoint magface_epoch_00025.pth
 
-A pair's quality is the lower of its two. FNMR is that of the genuine pairs left, at the threshold where all impostor pairs
-give --fmr; magface repeats MagFace's own evaluation instead, which takes a new threshold for every share discarded.
+A pair's quality is the lower of its two. FNMR is that of the genuine pairs left, at the threshold where all impostor
+pairs give --fmr; magface repeats MagFace's own evaluation instead, which takes a new threshold for every share
+discarded.
 """
 
 from __future__ import annotations

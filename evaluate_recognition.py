@@ -1,9 +1,9 @@
 """Verification accuracy of one or more models on the field's test sets, in one table.
 
-reads    --set         NAME=PATH of a .bin, LFW's pairs.txt, a pair list as MagFace's evaluation uses, or pairs JSON;
+reads    --set         NAME=PATH of a .bin, LFW's pairs.txt, a pair list as MagFace's evaluation uses, pairs JSON;
          --checkpoint  weights, and/or --features_list with their embeddings; one of each for every row of the table
 writes   --output_dir  results.md, results.json, roc.png
-example  python evaluate_recognition.py --checkpoint a.pth b.pth --set LFW=pairs.txt AgeDB=agedb_30.bin --root lfw/images
+example  python evaluate_recognition.py --checkpoint a.pth b.pth --set LFW=pairs.txt AgeDB=agedb_30.bin --root images
 
 Accuracy is the mean of ten folds, each judged at the threshold from the nine others, with its standard deviation.
 AUC, EER and TAR@FAR are of the plain cosine, whatever the protocol. --flip, --subtract_mean and --protocol change the

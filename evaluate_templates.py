@@ -1,13 +1,14 @@
 """IJB-B and IJB-C (1:1 and 1:N) and TinyFace, for one or more models, from feature stores.
 
-reads    --features_list  stores written by gen_features.py, a row of the table each; --meta  the folder and beginning of
-         IJB's meta files (IJBC/meta/ijbc), or --tinyface for a store of TinyFace's Testing_Set
+reads    --features_list  stores written by gen_features.py, a row of the table each; --meta  the folder and beginning
+         of IJB's meta files (IJBC/meta/ijbc), or --tinyface for a store of TinyFace's Testing_Set
 writes   --output_dir     results.md, results.json, roc.png (1:1), cmc.png (1:N)
 example  python evaluate_templates.py --features_list ijbc.npy --meta IJBC/meta/ijbc --pooling magnitude
 
-Figures at a FAR are those of the largest TAR whose FAR does not exceed it, with the FAR attained in results.json. Rank-k is
-the share of the probes whose person is found within the k best; ties count against the model. arcface_torch's figures:
-gen_features.py --flip sum, then --pooling insightface --far_rule nearest. IJB itself comes from NIST, on application.
+Figures at a FAR are those of the largest TAR whose FAR does not exceed it, with the FAR attained in results.json.
+Rank-k is the share of the probes whose person is found within the k best; ties count against the model. arcface_torch's
+figures: gen_features.py --flip sum, then --pooling insightface --far_rule nearest. IJB itself comes from NIST, on
+application.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Look into a checkpoint: whose layout, which backbone, what was found; and see which input convention it was trained with.
+"""Look into a checkpoint: whose layout, which backbone, what was found; and which input convention it was trained with.
 
 reads    --checkpoint  weights;  --feedback_file  labelled pairs (optional), scored once under each convention
 writes   nothing; prints the table
 example  python inspect_checkpoint.py --checkpoint magface_epoch_00025.pth --feedback_file feedback.json
 
-The convention of highest AUC is most likely the one that the weights were trained with; a wrong one loses accuracy in silence.
+The convention of highest AUC is most likely the one that the weights were trained with; a wrong one loses accuracy in
+silence.
 """
 
 from __future__ import annotations

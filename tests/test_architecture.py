@@ -97,6 +97,32 @@ def test_of_the_labeller_the_package_knows_its_words_only():
             assert known <= {"labelling", "labelling.answer_words"}, path
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*.py")), ids=lambda path: path.stem)
+def test_a_script_is_one_stage_and_short(path):
+    """Under 150 lines, and not by dense formatting; only messages, which stay whole, are longer than 120 characters."""
+    lines = path.read_text().splitlines()
+    assert len(lines) < 150
+    assert "fmt: " + "skip" not in path.read_text()
+    messages = {
+        number
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+        for number in range(node.lineno, node.end_lineno + 1)
+        if node.lineno == node.end_lineno
+    }
+    assert not [number for number, line in enumerate(lines, 1) if len(line) > 120 and number not in messages]
+
+
+def test_the_package_never_sees_the_parsed_flags():
+    """But for the two modules that declare flags and read their own back."""
+    seen = {
+        name
+        for name, path in MODULES.items()
+        if re.search(r": argparse\.Namespace|\[argparse\.Namespace", path.read_text())
+    }
+    assert seen == {"command.cli", "embedding.model_flags"}
+
+
 def test_no_script_imports_another():
     scripts = {path.stem for path in ROOT.glob("*.py")}
     for path in SOURCES:

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from tests.support.labeller_process import Client, labeller
-from tests.support.scripts import ROOT
 
 pytestmark = pytest.mark.process
 
@@ -128,23 +127,6 @@ def test_import_from_label_studio_and_export_without_a_server(questions, run_scr
     rows = list(csv.DictReader((questions / "out.csv").read_text().splitlines()))
     assert [row["annotator"] for row in rows[:8]] == ["a@b.c"] * 7 + [""]
     assert json.loads((questions / "f.manifest.json").read_text())["labelled"] == 7
-
-
-@pytest.mark.slow(15)
-def test_the_demo_opens_the_labeller_on_drawn_people_and_goes_on_where_it_ended(tmp_path):
-    command = [ROOT / "tools" / "demo_label.py", "--output_dir", "demo", "--people", 6, "--pairs", 12, "--no_browser"]
-    with labeller(tmp_path, command=command, feedback="demo/answers.json") as server:
-        ann = Client(server)
-        question = ann.questions(1)[0]
-        assert ann.request("GET", f"/image/{question['left']['image']}").getheader("content-type") == "image/png"
-        ann.answer(question["pair"], "same")
-        server.stop()
-        assert [pair["label"] for pair in server.exported()].count(1) == 1
-        server.start()
-        assert "create_test_feedback.py" not in server.output
-        assert Client(server).call("progress")["settled"] == 1
-        out, err, code = server.stop()
-    assert (code, "finetune_on_feedback.py" in out) == (0, True)
 
 
 def test_without_a_screen_the_address_is_left_to_the_user(questions, monkeypatch):
