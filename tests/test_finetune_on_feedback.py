@@ -107,7 +107,7 @@ def test_ctrl_c_keeps_the_epochs_that_are_done(tmp_path, flags, run_script):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "complete epochs are kept; --resume_training goes on from there" in errors
     assert "Traceback" not in errors

@@ -67,8 +67,10 @@ def test_kill_9_at_any_time_loses_no_confirmed_answer_and_a_restart_goes_on(ques
                     return
 
             worker = threading.Thread(target=answer_until_it_dies)
+            before = len(confirmed)
             worker.start()
-            time.sleep(0.04 + 0.03 * round_number)
+            wait_until(lambda worker=worker, before=before: len(confirmed) > before or not worker.is_alive())
+            time.sleep(0.03 * round_number)
             server.kill()
             worker.join()
             server.start()

@@ -31,7 +31,7 @@ def unlabelled(source, target):
 
 def until(page, expression, arg=None):
     """Wait for a JavaScript expression. Not page.wait_for_function: it evaluates text in the page, which the policy forbids."""
-    assert wait_until(lambda: page.evaluate(expression, arg), 20), expression
+    assert wait_until(lambda: page.evaluate(expression, arg)), expression
 
 
 def shown(page):

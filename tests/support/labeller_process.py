@@ -61,7 +61,7 @@ class LabellerProcess:
         """Ctrl-C; returns everything printed and the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(sent)
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=120)
         return self.output + out, err, self.process.returncode
 
     def exported(self):
@@ -85,7 +85,7 @@ class Client:
 
     def __init__(self, server, annotator="ann"):
         self.server, self.annotator, self.window = server, annotator, str(uuid.uuid4())
-        self.connection, self.last_used = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30), 0.0
+        self.connection, self.last_used = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120), 0.0
         server.clients.append(self)
         self.cookie = self.request("GET", f"/?token={server.token}").getheader("set-cookie").partition(";")[0]
 
@@ -128,7 +128,7 @@ class Client:
         return self.call("events", events=[{**undo, "annotator": self.annotator}])
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=60):
     """Until condition() is true; a failure names nothing better than the condition, so assert afterwards."""
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:

@@ -12,7 +12,7 @@ import pytest
 from magface_al.labelling.events import image_id, pair_id
 from magface_al.pairs.pair_file import read_pairs
 from tests.support.browser import KEY, LAN_NAME, all_saved, answer_all, picture, shown, start, unlabelled, until
-from tests.support.labeller_process import Client, labeller
+from tests.support.labeller_process import Client, labeller, wait_until
 from tests.support.scripts import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
@@ -262,12 +262,10 @@ def test_faces_are_large_sharp_and_can_be_enlarged(open_page, people, tmp_path):
         assert image.bounding_box()["width"] > 400
         assert image.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
         page.keyboard.press("x")
-        page.wait_for_timeout(300)
+        assert wait_until(lambda: image.bounding_box()["width"] > 1000)
         picture(page, "enlarged")
-        assert image.bounding_box()["width"] > 1000
         page.locator("#faces figure").first.click()
-        page.wait_for_timeout(300)
-        assert image.bounding_box()["width"] < 700
+        assert wait_until(lambda: image.bounding_box()["width"] < 700)
 
 
 def test_a_deleted_image_is_named_and_can_be_skipped(open_page, people, tmp_path):

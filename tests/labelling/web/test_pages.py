@@ -42,8 +42,7 @@ def test_the_grid_files_what_is_marked(open_page, people, tmp_path):
         page.keyboard.press("z")
         page.wait_for_selector("#work:not([hidden]) .candidate")
         all_saved(page)
-        page.wait_for_timeout(200)
-        assert ann.call("progress")["answers"] < len(truth)
+        assert wait_until(lambda: ann.call("progress")["answers"] < len(truth))
 
 
 def test_a_contradiction_is_shown_and_resolved(open_page, people, tmp_path):
