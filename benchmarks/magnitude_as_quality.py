@@ -28,7 +28,7 @@ from magface_al.embedding import model_flags
 from magface_al.embedding.embedder import open_embedder
 from magface_al.faces.drawn.cameras import Camera
 from magface_al.faces.drawn.face import draw_face
-from magface_al.faces.drawn.people import person, shot
+from magface_al.faces.drawn.person import person, shot
 from magface_al.metrics.cosine import magnitudes, unit
 
 PERFECT = Camera(side=(112, 112), brightness=(1, 1), noise=(0, 0), blur=(0, 0), quality=(95, 95), grey=0, pitch=0)

@@ -31,13 +31,9 @@ SOURCES = [path for folder in ("", "tools", "benchmarks") for path in (ROOT / fo
 SOURCES += MODULES.values()
 
 
-def imports(path, *, at_run_time_only=False):
-    """The magface_al modules that a file imports, inside functions too; without those under `if TYPE_CHECKING` if asked."""
+def imports(path):
+    """The magface_al modules that a file imports, inside functions and for types alone too."""
     tree = ast.parse(path.read_text())
-    if at_run_time_only:
-        tree.body = [
-            node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
-        ]
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "magface_al":
@@ -75,7 +71,7 @@ def test_an_arrow_against_the_floors_is_seen_inside_functions_too(tmp_path):
 
 
 def test_the_package_has_no_import_cycle():
-    graph = {name: imports(path, at_run_time_only=True) for name, path in MODULES.items()}
+    graph = {name: imports(path) for name, path in MODULES.items()}
     done = set()
     while ready := {name for name in graph if name not in done and graph[name] <= done}:
         done |= ready

@@ -3,13 +3,10 @@ so that eyes and mouth fall on the 112 x 112 ArcFace template."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
 
-if TYPE_CHECKING:
-    from magface_al.faces.drawn.people import Shot
+from magface_al.faces.drawn.person import Shot
 
 SIZE = 112
 OVERSAMPLING = 2  # drawn larger and averaged down: smooth edges

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
 
 from magface_al.faces.drawn.canvas import OVERSAMPLING, SCALE, SIZE, Canvas, ellipse
-
-if TYPE_CHECKING:
-    from magface_al.faces.drawn.people import Person, Shot
+from magface_al.faces.drawn.person import Person, Shot
 
 
 def draw_face(who: Person, how: Shot) -> np.ndarray:
