@@ -74,12 +74,12 @@ def main(args: argparse.Namespace, run: Run) -> None:
     import numpy as np
 
     from magface_al.choosing.hard_pairs import NamedImages, choose_hard
-    from magface_al.choosing.identity_flags import named_identities
+    from magface_al.choosing.identity_flags import check_identity_options, named_identities
     from magface_al.command.errors import UserError
     from magface_al.embedding.store import open_store
-    from magface_al.models.device import pick_device
     from magface_al.pairs.pair_file import describe, write_pairs
 
+    check_identity_options(args.identity_from, args.identity_list)
     store = open_store(args.features_list, run, skip_bad_lines=args.skip_bad_lines)
     people = named_identities(store.names, args.identity_from, args.identity_list)
     if len(set(people)) == 1:
@@ -87,7 +87,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
             f"{args.features_list}: all {counted(len(people), 'image')} show one identity ({people[0]!r}), expected at least two; "
             "identities come from the images' folders unless --identity_list gives them"
         )
-    images = NamedImages(store.names, people, store.unit(), pick_device(args.device, args.force_cpu))
+    images = NamedImages(store.names, people, store.unit(), "cpu" if args.force_cpu else args.device)
     limits = args.max_per_image, args.max_per_identity
     wishes = HardWishes(args.strategy, args.pos_target, args.neg_target, args.candidate_mult, *limits)
     chosen = choose_hard(images, wishes, np.random.default_rng(args.seed))

@@ -74,7 +74,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from tqdm import tqdm
 
     from magface_al.choosing.asked import read_asked
-    from magface_al.choosing.identity_flags import named_identities
+    from magface_al.choosing.identity_flags import check_identity_options, named_identities
     from magface_al.choosing.questions import Pool, choose, count_strategies
     from magface_al.choosing.so_far import tell
     from magface_al.command.errors import UserError
@@ -83,6 +83,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.models.device import pick_device
     from magface_al.pairs.pair_file import write_pairs
 
+    check_identity_options(args.identity_from, args.identity_list)
     store = open_store(args.features_list, run, skip_bad_lines=args.skip_bad_lines)
     if len(store.names) < 2:
         raise UserError(f"{args.features_list}: 1 image, expected at least two to make a pair")

@@ -38,7 +38,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.pictures.matrix import MOST_SHOWN, face_matrix_figure
 
     require_two(args.images)
-    backbone, embedder = open_embedder(model_flags.model_choice(args))
+    backbone, embedder = open_embedder(model_flags.model_choice(vars(args)))
     run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
     run.facts |= {"device": device_name(embedder.device), **backbone.origin()}
     matrix = compare_with(embedder, args.images, args.threshold)

@@ -68,7 +68,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
     args.output_dir.mkdir(parents=True, exist_ok=True)
     run.path = args.output_dir / "manifest.json"
-    before = model_flags.model_choice(args)
+    before = model_flags.model_choice(vars(args))
     after = replace(before, checkpoint=args.finetuned, arch="auto")
     target = compare(args.feedback_file, before, after, run, args.threshold, args.resamples, args.seed)
     run.facts["pairs_left_out"] = target.left_out

@@ -64,7 +64,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     flags.require_model(args.checkpoint, args.features_list)
     pair_file = read_verification_set(args.feedback_file, args.root)
     run.input(pair_file.path, describe(pair_file.pairs))
-    embedded = PairEmbedder(model_flags.model_choice(args), run, args.features_list)(pair_file)
+    embedded = PairEmbedder(model_flags.model_choice(vars(args)), run, args.features_list)(pair_file)
     run.facts["pairs_left_out"] = embedded.left_out
     pair_file, similarity = embedded.pair_file, cosines(embedded.side1, embedded.side2)
     same = pair_file.labels()

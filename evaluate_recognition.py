@@ -80,7 +80,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.path = args.output_dir / "manifest.json"
     results: dict[str, dict[str, recognition.Verification]] = {}
     for model, (checkpoint, store) in models.items():
-        embed = PairEmbedder(replace(model_flags.model_choice(args), checkpoint=checkpoint), run, store)
+        embed = PairEmbedder(replace(model_flags.model_choice(vars(args)), checkpoint=checkpoint), run, store)
         results[model] = {
             name: recognition.evaluate_set(embed(pair_file), len(pair_file.pairs), settings)
             for name, pair_file in sets.items()

@@ -64,6 +64,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     if args.resume_training:
         progress.resume()
     else:
+        progress.forget()
         progress.record({"epoch": 0, **validate(start, val, recipe.threshold)})
     train_epochs(tuner, progress, val, run)
     report_best(progress, run)

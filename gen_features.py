@@ -53,7 +53,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
     images = read_image_list(args.inf_list, args.root, allow_spaces=is_binary(args.feat_list))
     run.input(args.inf_list, counted(images.count, "image path"))
-    backbone, embedder = open_embedder(model_flags.model_choice(args))
+    backbone, embedder = open_embedder(model_flags.model_choice(vars(args)))
     run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
     run.facts |= {"device": device_name(embedder.device), "flip": embedder.flip}
 

@@ -47,7 +47,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     in_use = backbone.preprocessing.name()
     pair_file = read_pairs(args.feedback_file).labelled()
     run.input(args.feedback_file, describe(pair_file.pairs))
-    tried = try_presets(pair_file, model_flags.model_choice(args), in_use, run)
+    tried = try_presets(pair_file, model_flags.model_choice(vars(args)), in_use, run)
     print(f"\n{'convention':>14}  {'AUC':>8}  {'EER':>8}  {'accuracy':>8}  {'at threshold':>12}")
     for preset in tried:
         auc, eer, accuracy, threshold = preset.row()

@@ -62,7 +62,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.input(args.feedback_file, describe(pair_file.pairs))
     args.output_dir.mkdir(parents=True, exist_ok=True)
     run.path = args.output_dir / "manifest.json"
-    scores = score_pairs(pair_file, model_flags.model_choice(args), run, args.features_list, args.skip_bad_lines)
+    scores = score_pairs(pair_file, model_flags.model_choice(vars(args)), run, args.features_list, args.skip_bad_lines)
     run.facts["pairs_left_out"] = scores.left_out
 
     summary = summarize(scores, args.threshold, args.seed)

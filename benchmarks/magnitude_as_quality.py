@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    backbone, embedder = open_embedder(model_flags.model_choice(args))
+    backbone, embedder = open_embedder(model_flags.model_choice(vars(args)))
     run.input(args.checkpoint, backbone.describe())
     rng = np.random.default_rng(args.seed)
     faces = [draw_face(person(args.seed, number // 2), shot(rng)) for number in range(2 * args.people)]

@@ -89,3 +89,8 @@ def test_a_full_disk_leaves_the_old_pairs(run_process, tmp_path, features, pairs
                        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)))  # fmt: skip
     assert "File too large" in done.stderr
     assert pairs.read_bytes() == before
+
+
+def test_flags_are_refused_before_the_store_is_read(run_script):
+    done = run_script("build_hard_pairs.py", "--features_list", "absent.npy", "--output_file", "p.json", "--identity_from", "list", code=2)  # fmt: skip
+    assert "--identity_from list and --identity_list belong together" in done.stderr

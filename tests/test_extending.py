@@ -29,7 +29,7 @@ def extended(tmp_path_factory, faces):
         shutil.copy(path, folder)
     shutil.copytree(ROOT / "magface_al", folder / "magface_al", ignore=shutil.ignore_patterns("__pycache__"))
     blocks = re.findall(r"```python\n# (\S+)\n(.*?)```", (ROOT / PAGE).read_text(), re.DOTALL)
-    assert len(blocks) == 9
+    assert len(blocks) == 10
     for name, code in blocks:
         with (folder / name).open("a") as file:
             file.write(f"\n\n{code}")

@@ -7,12 +7,15 @@ import re
 
 import pytest
 
+from magface_al.choosing.hard_pairs import HardWishes
 from magface_al.choosing.wishes import Wishes
 from magface_al.embedding.model_flags import ModelChoice
+from magface_al.evaluation import recognition
 from magface_al.faces.formats import IMAGE_SUFFIXES
 from magface_al.faces.label_map import LABELS
 from magface_al.finetuning.recipe import Recipe, SplitRecipe
 from magface_al.labelling.assignment import Settings
+from magface_al.labelling.web.serving import Door
 from magface_al.metrics.cosine import THRESHOLD
 from magface_al.models.architectures import ARCHITECTURES
 from magface_al.training.recipe import Augmentation, TrainingRecipe
@@ -50,12 +53,19 @@ def calls(tree, name):
 
 
 def test_the_threshold():
+    """As a value that a name with "threshold" in it gets, or as a flag's or an argument's default."""
+
     def names_it(value, parent):
-        if value != THRESHOLD or isinstance(value, bool):
-            return False
-        return "threshold" in ast.unparse(parent).lower()
+        return value == THRESHOLD and not isinstance(value, bool) and "threshold" in ast.unparse(parent).lower()
 
     assert files_with(names_it) == {"magface_al/metrics/cosine.py"}
+    for name, tree in CODE.items():
+        for call in calls(tree, "add_argument"):
+            if "threshold" in ast.unparse(call.args[0]):
+                literals = [
+                    word for word in call.keywords if word.arg == "default" and isinstance(word.value, ast.Constant)
+                ]
+                assert not literals, f"{name}: {ast.unparse(call)}"
 
 
 def test_the_architectures():
@@ -117,7 +127,9 @@ def test_images_of_pairs_are_embedded_in_one_place():
         (("magface_al/finetuning/flags.py", "finetune_on_feedback.py"), (Recipe, SplitRecipe)),
         (("magface_al/training/flags.py", "train.py"), (TrainingRecipe, Augmentation)),
         (("choose_pairs.py",), (Wishes,)),
-        (("label_pairs.py",), (Settings,)),
+        (("build_hard_pairs.py",), (HardWishes,)),
+        (("label_pairs.py",), (Settings, Door)),
+        (("evaluate_recognition.py", "magface_al/evaluation/flags.py"), (recognition.Settings,)),
         (("magface_al/embedding/model_flags.py", "gen_features.py"), (ModelChoice,)),
     ],
     ids=lambda value: getattr(value[0], "__name__", value[0]),

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from magface_al.choosing.mining import Mined, capped, hardest_genuines, hardest_impostors, sampled
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair
-
-if TYPE_CHECKING:
-    import torch
 
 KINDS = {"same": SAME, "different": DIFFERENT}
 
@@ -32,12 +29,12 @@ class HardWishes:
 
 @dataclass(frozen=True)
 class NamedImages:
-    """Images `names` [N] which show `people` [N]; unit float32 [N, D] of length 1, their embeddings; device: for the search."""
+    """Images `names` [N] which show `people` [N]; unit float32 [N, D] of length 1, their embeddings; device: for the exact search."""
 
     names: Sequence[str]
     people: Sequence[str]
     unit: np.ndarray
-    device: torch.device
+    device: str = "auto"  # as --device has it
 
     @cached_property
     def identity(self) -> np.ndarray:
@@ -47,10 +44,12 @@ class NamedImages:
 
 def exact(images: NamedImages, wishes: HardWishes, rng: np.random.Generator) -> tuple[Mined, Mined]:
     """The hardest of all pairs that max_per_image and max_per_identity allow."""
-    import torch  # not where only the wishes are read
+    import torch  # not where only the wishes are read, nor for pairs that are drawn
     from tqdm import tqdm
 
-    faces, identity = torch.as_tensor(images.unit, device=images.device), images.identity
+    from magface_al.models.device import pick_device
+
+    faces, identity = torch.as_tensor(images.unit, device=pick_device(images.device)), images.identity
 
     def genuines(count: int) -> Mined:
         return hardest_genuines(faces, identity, count)

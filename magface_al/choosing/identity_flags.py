@@ -21,8 +21,12 @@ def add_identity_options(group: argparse._ActionsContainer, sources: Sequence[st
     )
 
 
-def named_identities(images: Sequence[str], identity_from: str, identity_list: Path | None) -> list[str]:
-    """The identity of each image; [] for "none". Raises UserError for flags that do not go together."""
+def check_identity_options(identity_from: str, identity_list: Path | None) -> None:
+    """Raises UserError for flags that do not go together."""
     if (identity_from == "list") != (identity_list is not None):
         raise UserError("--identity_from list and --identity_list belong together; give both or neither")
+
+
+def named_identities(images: Sequence[str], identity_from: str, identity_list: Path | None) -> list[str]:
+    """The identity of each image; [] for "none"."""
     return [] if identity_from == "none" else identities_of(images, identity_list)

@@ -66,7 +66,7 @@ def sample_people(
                 break
             try:
                 data, suffix = image_file(source.read(int(members[person][index])))
-            except (ValueError, UserError) as error:
+            except ValueError as error:
                 note(f"{source.classes[person]}, image {index}: {error}; another one is taken")
                 continue
             target = building / identity / f"{identity}_img_{len(names):02d}{suffix}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from magface_al.faces.preprocess import PRESETS
 from magface_al.models.architectures import ARCHITECTURES
@@ -25,11 +27,10 @@ class ModelChoice:
     flip: str = "none"  # see embedder.Embedder
 
 
-def model_choice(args: argparse.Namespace) -> ModelChoice:
-    """The values of add_checkpoint_options, cli.add_device_options and add_flip_option, as far as the script has them."""
-    given = {name: getattr(args, name) for name in ("batch_size", "workers", "flip") if hasattr(args, name)}
-    device = "cpu" if args.force_cpu else args.device
-    return ModelChoice(args.checkpoint, args.arch, args.preprocessing, device, **given)
+def model_choice(values: Mapping[str, Any]) -> ModelChoice:
+    """From the values of add_checkpoint_options, cli.add_device_options and add_flip_option, as far as a script has them."""
+    given = {name: values[name] for name in ModelChoice.__dataclass_fields__ if name in values}
+    return ModelChoice(**given | ({"device": "cpu"} if values["force_cpu"] else {}))
 
 
 def add_checkpoint_options(parser: argparse.ArgumentParser, *, required: bool = True, several: bool = False) -> None:

@@ -38,6 +38,8 @@ def number_identities(
     num_classes: the ids are the labels; raises UserError, beginning with `where`, for one that is not below it. names:
     what whole numbers are called in a map of labels.
     """
+    if not isinstance(identities, np.ndarray) and all(name.isdecimal() for name in set(identities)):
+        identities = np.array(list(map(int, identities)), np.int64)  # 1 and 01 are one person
     if isinstance(identities, np.ndarray):
         found, labels = np.unique(identities, return_inverse=True)
         present = [str(number) for number in found]

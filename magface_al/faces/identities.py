@@ -52,7 +52,7 @@ def identities_of(images: Sequence[str], identity_list: Path | None = None) -> l
     absent = [image for image in images if image not in known]
     if absent:
         raise UserError(
-            f"{identity_list}: {len(absent)} of {counted(len(images), 'image')} not in it (first: {absent[0]}), expected all of them"
+            f"{identity_list}: {len(absent)} of {counted(len(images), 'image')} are not in it (first: {absent[0]}), expected all of them"
         )
     return [known[image] for image in images]
 
@@ -66,7 +66,7 @@ def identity_lines(path: Path) -> Iterator[tuple[int, str, str]]:
     """(line number, image, identity) of lines `path identity` or MagFace training lines `path 0 id 0`. Raises UserError."""
     expected = "`path identity` or `path 0 id 0`"
     for number, line in read_lines(path, f"lines of {expected}"):
-        found = columns(line)
+        found = columns(line, (2, 4))
         if len(found) not in (2, 4):
             raise UserError(
                 f"{path}: line {number}: {counted(len(found), 'column')}, expected {expected}, separated by tabs if the path has spaces"

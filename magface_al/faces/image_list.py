@@ -49,9 +49,13 @@ def read_image_list(path: Path, root: Path = Path(), *, allow_spaces: bool) -> I
 
 def image_columns(line: str, root: Path = Path()) -> list[str]:
     """The columns of an image list's line: the path, then what nobody reads here."""
-    found = columns(line)
-    whole = line.strip()
-    return [whole] if "\t" not in whole and len(found) > 1 and (root / whole).is_file() else found
+    found, whole = columns(line), line.strip()
+    if "\t" in whole or len(whole.split()) == 1:
+        return found
+    # Spaces and no tab between them: one path if that is a file, otherwise columns; a tab at the end says that it is one path,
+    # unless only its beginning is a file (other tools leave a tab behind the last column).
+    lone = (root / whole).is_file() or ("\t" in line and not (root / whole.split()[0]).is_file())
+    return [whole] if lone else whole.split()
 
 
 def _names(path: Path, root: Path) -> Iterator[tuple[int, str]]:

@@ -7,7 +7,7 @@ a column has white space: MagFace's own tools split at spaces. A tab or a line b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,14 +15,18 @@ from magface_al.command.errors import UserError
 from magface_al.command.files import replacing
 
 
-def columns(line: str) -> list[str]:
-    """The columns of a line, without white space around them, and without empty ones at its end."""
+def columns(line: str, counts: Collection[int] = ()) -> list[str]:
+    """The columns of a line, without white space around them, and without empty ones at its end.
+
+    counts: how many columns such a list has, where that is known. Where its tabs do not part a line into one of these,
+    white space does: other tools leave a tab at the end of a line, or between two columns of several.
+    """
     if "\t" not in line:
         return line.split()
     found = [column.strip() for column in line.split("\t")]
     while found and not found[-1]:
         found.pop()
-    return found
+    return found if not counts or len(found) in counts else line.split()
 
 
 def line_of(*values: object) -> str:

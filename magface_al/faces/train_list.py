@@ -42,7 +42,7 @@ class Counts:
 def read_train_list(path: Path) -> Iterator[Entry]:
     """The entries of a training list. Raises UserError naming the line."""
     for number, line in read_lines(path, "a list with one image a line"):
-        found = columns(line)
+        found = columns(line, (4,))
         if len(found) != 4 or not found[2].isdecimal():
             raise UserError(
                 f"{path}: line {number}: {' '.join(found)[:60]!r}, expected `path 0 id 0` with an id of 0 or more, separated "

@@ -35,7 +35,7 @@ def feedback_progress(
         validation=lambda entry: entry,
         heading={"selected_by": select_by},
     )
-    return Progress(folder, tuner, start, habits, manifest["recipe"], lambda: manifest)
+    return Progress(folder, tuner, start, habits, {**manifest["recipe"], "select_by": select_by}, lambda: manifest)
 
 
 def better_by(figure: str) -> Callable[[Entry, Entry], bool]:

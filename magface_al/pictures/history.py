@@ -52,10 +52,11 @@ def training_figure(history: Sequence[Mapping[str, Any]], best_epoch: int) -> Fi
             place.plot(epochs, [entry[name] for entry in history], "o-", color=colour, markersize=3)
             place.set_ylabel(f"mean {name.replace('_', ' ')}", color=colour)
         axes.set(xlabel="epoch", title=title)
-    sets = list(history[0]["validation"])
+    sets = dict.fromkeys(name for entry in history for name in entry["validation"])  # a resumed run may have others
     for name, (colour, dashes) in zip(sets, styles(), strict=False):
-        accuracies = [entry["validation"][name] for entry in history]
-        validation.plot(epochs, accuracies, "o", linestyle=dashes, markersize=3, color=colour, label=shortened(name))
+        points = [(entry["epoch"], entry["validation"][name]) for entry in history if name in entry["validation"]]
+        at, accuracies = zip(*points, strict=True)
+        validation.plot(at, accuracies, "o", linestyle=dashes, markersize=3, color=colour, label=shortened(name))
     validation.axvline(best_epoch, color="black", linestyle=":", label=f"best: epoch {best_epoch}")
     validation.set(xlabel="epoch", title="ten-fold accuracy" if sets else "no validation sets given")
     validation.legend(fontsize=8)

@@ -216,6 +216,6 @@ def first_difference(then: dict[str, Any], now: dict[str, Any]) -> str:
         if isinstance(value, dict) and isinstance(then.get(key), dict):
             if inner := first_difference(then[key], value):
                 return inner
-        elif then.get(key) != value:
-            return f"{key} {then.get(key)}, expected {value}"
+        elif key in then and then[key] != value:  # what is not there, an earlier version did not record
+            return f"{key} {then[key]}, expected {value}"
     return ""

@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 import pytest
-import torch
 
 import build_hard_pairs
 from magface_al.choosing import hard_pairs
@@ -21,7 +20,7 @@ def images():
     angles = np.concatenate([start + np.array([0, 0.1, 0.3]) for start in (0, 0.5, 2, 4)])
     people = [f"p{k // 3}" for k in range(12)]
     directions = unit(np.stack([np.cos(angles), np.sin(angles)], axis=1))
-    return NamedImages([f"{k}.png" for k in range(12)], people, directions, torch.device("cpu"))
+    return NamedImages([f"{k}.png" for k in range(12)], people, directions, "cpu")
 
 
 def test_the_hardest_pairs_and_their_hardness(images):

@@ -9,7 +9,7 @@ import pytest
 
 from magface_al.command.errors import UserError
 from magface_al.conversion.joined_lists import merge_lists
-from magface_al.faces.identities import read_identity_list
+from magface_al.faces.identities import identity_lines, read_identity_list
 from magface_al.faces.image_list import read_image_list
 from magface_al.faces.list_lines import columns, line_of, list_file
 from magface_al.faces.train_list import read_train_list, write_train_list
@@ -104,3 +104,21 @@ def test_nobody_else_decides_where_a_column_ends():
         for path in (ROOT / "magface_al" / folder).rglob("*.py"):
             splits = re.findall(r"\bline\.split\(|split\(.\\t|splitlines\(\)", path.read_text())
             assert not splits or path.name in {"list_lines.py", *numbers_only}, path
+
+
+@pytest.mark.parametrize("line", ["a.png 0 1 0\t", "a.png\t0 1 0", "a.png\t0\t1\t0", "a.png 0 1 0"])
+def test_a_tab_that_another_tool_left_does_not_change_the_columns(tmp_path, line):
+    assert columns(line, (4,)) == ["a.png", "0", "1", "0"]
+    (tmp_path / "train.list").write_text(line + "\n")
+    assert list(read_train_list(tmp_path / "train.list")) == [("a.png", 1)]
+    identity = "0 1 0" if line == "a.png\t0 1 0" else "1"  # two columns: path and identity
+    assert list(identity_lines(tmp_path / "train.list")) == [(1, "a.png", identity)]
+    (tmp_path / "a.png").touch()
+    assert [name for name, _ in read_image_list(tmp_path / "train.list", tmp_path, allow_spaces=True)] == ["a.png"]
+
+
+def test_a_lone_path_with_spaces_is_followed_by_a_tab(tmp_path):
+    (tmp_path / "my face.png").touch()
+    (tmp_path / "images.list").write_text("my face.png\t\nabsent face.png\t\nmy face.png\n")
+    names = [name for name, _ in read_image_list(tmp_path / "images.list", tmp_path, allow_spaces=True)]
+    assert names == ["my face.png", "absent face.png", "my face.png"]

@@ -166,3 +166,32 @@ def test_another_recipe_or_start_is_refused_in_the_words_of_its_kind(tmp_path, s
     progress.record(feedback_entry(1, 0.5))
     with pytest.raises(UserError, match=r"was trained with lr 0.1, expected 0.2; give the same recipe, or start anew"):
         feedback(tmp_path / "feedback", start, lr=0.2).resume()
+
+
+def test_a_resumed_run_may_validate_on_other_sets_and_be_resumed_again(tmp_path, start):
+    training(tmp_path, start).record(entry(1, a=0.6))
+    for epoch, sets in ((2, {}), (3, {"a": 0.7, "b": 0.9})):
+        progress = training(tmp_path, start)
+        progress.resume()
+        progress.record(entry(epoch, **sets))
+    assert [item["validation"] for item in progress.history] == [{"a": 0.6}, {}, {"a": 0.7, "b": 0.9}]
+    assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_fine_tuning_is_resumed_by_the_figure_that_chose_its_best_epoch(tmp_path, start):
+    progress = feedback(tmp_path, start, "auc")
+    for epoch, auc in ((0, 0.7), (1, 0.8)):
+        progress.record(feedback_entry(epoch, auc))
+    with pytest.raises(UserError, match="was trained with select_by auc, expected eer"):
+        feedback(tmp_path, start, "eer").resume()
+    assert json.loads((tmp_path / "history.json").read_text())["selected_by"] == "auc"
+
+
+def test_a_state_that_an_earlier_version_wrote_without_a_key_is_taken_up(tmp_path, start):
+    feedback(tmp_path, start).record(feedback_entry(0, 0.7))
+    old = feedback(tmp_path, start)
+    del old.made_with["select_by"]
+    old.record(feedback_entry(1, 0.8))
+    again = feedback(tmp_path, start)
+    again.resume()
+    assert again.history == [feedback_entry(1, 0.8)]
