@@ -104,10 +104,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     write_pairs(args.output_file, chosen.pairs, **made_by, root=store.root())
     run.path = args.output_file.with_suffix(".manifest.json")
     run.output(args.output_file, describe(chosen.pairs))
-    run.suggest(
-        f"python visualize_errors.py --feedback_file {args.output_file} --features_list {args.features_list} "
-        f"--threshold {THRESHOLD} --output_dir errors"
-    )
+    files = ["--feedback_file", args.output_file, "--features_list", args.features_list]
+    run.suggest("python", "visualize_errors.py", *files, "--threshold", THRESHOLD, "--output_dir", "errors")
 
 
 if __name__ == "__main__":

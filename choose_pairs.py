@@ -112,7 +112,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.path = args.output_file.with_suffix(".manifest.json")
     counts = ", ".join(f"{count} {strategy}" for strategy, count in by_strategy.items())
     run.output(args.output_file, f"{counted(len(pairs), 'pair')} to ask about ({counts})")
-    run.suggest(f"python label_pairs.py --pairs_file {args.output_file} --feedback_file feedback.json")
+    files = ["--pairs_file", args.output_file, "--feedback_file", "feedback.json"]
+    run.suggest("python", "label_pairs.py", *files)
 
 
 if __name__ == "__main__":

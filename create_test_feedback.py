@@ -8,7 +8,6 @@ example  python create_test_feedback.py --dataset faces_webface_112x112
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 
 from magface_al.command import cli, numbers
@@ -67,10 +66,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     written = counted(sum(map(len, people.values())), "image")
     run.output(images, f"{written} of {counted(len(people), 'person', 'people')}")
     run.output(output, describe(pairs) + (f", {counted(flipped, 'label')} flipped" if flipped else ""))
-    run.suggest(
-        f"python visualize_errors.py --model magface_epoch_00025.pth --feedback_file {shlex.quote(str(output))} "
-        f"--threshold {THRESHOLD} --output_dir magface_errors"
-    )
+    files = ["--model", "magface_epoch_00025.pth", "--feedback_file", output]
+    run.suggest("python", "visualize_errors.py", *files, "--threshold", THRESHOLD, "--output_dir", "magface_errors")
 
 
 def note_missing(pairs: list[Pair], wanted: int, run: Run) -> None:

@@ -14,7 +14,6 @@ Ends with exit code 1 when the EER of --general_file rises by more than --max_re
 from __future__ import annotations
 
 import argparse
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,9 +93,9 @@ def main(args: argparse.Namespace, run: Run) -> None:
         result |= {"general": general.as_dict(), "general_eer_rise": rise, "max_regression": args.max_regression}
     write_json(args.output_dir / "evaluation.json", result)
     run.output(args.output_dir, "evaluation.json, before_after.png, flipped.json")
-    following = ["python", "visualize_errors.py", "--model", args.finetuned, "--feedback_file", args.feedback_file]
-    following += ["--threshold", f"{args.threshold:g}", "--output_dir", "finetuned_errors"]
-    run.suggest(shlex.join(map(str, following)))
+    files = ["--model", args.finetuned, "--feedback_file", args.feedback_file]
+    at = ["--threshold", f"{args.threshold:g}"]
+    run.suggest("python", "visualize_errors.py", *files, *at, "--output_dir", "finetuned_errors")
     if rise is not None and rise > args.max_regression:
         raise WorkError(
             f"{args.general_file}: EER rose by {100 * rise:.2f} points, more than --max_regression allows "

@@ -14,7 +14,6 @@ figure, so the table names them. Published figures: MagFace --protocol magface; 
 from __future__ import annotations
 
 import argparse
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,8 +94,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.output(args.output_dir, "results.md, results.json, roc.png")
     model_flag = ["--checkpoint", args.checkpoint[0]] if args.checkpoint else ["--features_list", args.features_list[0]]
     root_flag = ["--root", *args.root] if args.root else []
-    following = ["python", "evaluate_quality.py", "--feedback_file", args.sets[0][1], *model_flag, *root_flag]
-    run.suggest(shlex.join(map(str, following)))
+    run.suggest("python", "evaluate_quality.py", "--feedback_file", args.sets[0][1], *model_flag, *root_flag)
     run.facts["pairs_left_out"] = left_out = sum(row["pairs_left_out"] for row in rows)
     if left_out and not args.allow_failures:
         raise WorkError(

@@ -48,10 +48,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
             f"{name}'s own programs read images as {native}, and these weights want {preset}"
             + ("; the file has no place to say so: give --preprocessing wherever it is used" if bare else "")
         )
-    option = f" --preprocessing {preset}" if bare else ""
-    run.suggest(
-        f"python gen_features.py --inf_list faces.list --feat_list features.npy --resume {args.output_file}{option}"
-    )
+    files = ["--inf_list", "faces.list", "--feat_list", "features.npy", "--resume", args.output_file]
+    run.suggest("python", "gen_features.py", *files, *(["--preprocessing", preset] if bare else []))
 
 
 if __name__ == "__main__":

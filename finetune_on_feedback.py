@@ -74,10 +74,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     write_pairs(args.output_dir / "relabel.json", doubtful, root=str(feedback.path.parent.resolve()))
     run.output(args.output_dir / "relabel.json", f"the {len(doubtful)} answers that the tuned model doubts most")
     kept = args.output_dir / f"{'test' if split.test_split else 'val'}_pairs.json"
-    run.suggest(
-        f"python evaluate_finetuned_model.py --checkpoint {args.checkpoint} --finetuned {progress.best_path} "
-        f"--feedback_file {kept}"
-    )
+    weights = ["--checkpoint", args.checkpoint, "--finetuned", progress.best_path]
+    run.suggest("python", "evaluate_finetuned_model.py", *weights, "--feedback_file", kept)
 
 
 def recipes_of(args: argparse.Namespace) -> tuple[Recipe, SplitRecipe]:

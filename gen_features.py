@@ -84,7 +84,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     print("magnitude (quality): min {min:.2f}, median {median:.2f}, max {max:.2f}".format(**magnitude))
     if resized:
         run.note(resized_note(resized, backbone.preprocessing.size))
-    run.suggest(f"python build_hard_pairs.py --features_list {args.feat_list} --output_file pairs.json")
+    files = ["--features_list", args.feat_list, "--output_file", "pairs.json"]
+    run.suggest("python", "build_hard_pairs.py", *files)
     if writer.failed:
         message = f"{writer.failed} of {counted(images.count, 'image')} could not be read; listed in {writer.failures_path}, all others were written"
         if not args.allow_failures:

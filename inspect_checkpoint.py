@@ -42,7 +42,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     for name, value in facts(backbone):
         print(f"{name:>14}  {value}")
     if args.feedback_file is None:
-        run.suggest(f"python inspect_checkpoint.py --checkpoint {args.checkpoint} --feedback_file PAIRS.json")
+        files = ["--checkpoint", args.checkpoint, "--feedback_file", "PAIRS.json"]
+        run.suggest("python", "inspect_checkpoint.py", *files)
         return
     in_use = backbone.preprocessing.name()
     pair_file = read_pairs(args.feedback_file).labelled()

@@ -12,12 +12,11 @@ again to go on. On another machine, open the printed ssh line first. Needs the e
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 
 from magface_al.command import cli, numbers
 from magface_al.command.errors import UserError
-from magface_al.command.run import Run
+from magface_al.command.run import Run, command_line
 from magface_al.labelling.assignment import Settings
 from magface_al.labelling.opening import open_labeller
 from magface_al.labelling.web.api import Site
@@ -101,7 +100,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
         require_packages()
     settings = Settings(args.overlap, args.gold_share, args.infer, args.relabel)
     opened = open_labeller(pair_file, feedback_path, settings, gold_file, args.import_label_studio, run.note)
-    next_command = finetuning(feedback_path, args.checkpoint)
+    finetuning = finetuning_words(feedback_path, args.checkpoint)
     try:
         for path, what in opened.taken_in:
             run.input(path, what)
@@ -110,7 +109,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
             run.facts["labelled"] = sum(pair.label is not None for pair in pairs)
         elif opened.labeller.asked:
             door = Door(args.host, args.port, tuple(args.allowed_host), args.open_browser)
-            site = Site(args.annotator, opened.store_id, [next_command], csv_path)
+            site = Site(args.annotator, opened.store_id, [command_line(*finetuning)], csv_path)
             pairs = serve(opened.labeller, site, opened.secret, door, run)
         else:
             raise UserError(f"{args.pairs_file}: all its pairs have labels; --relabel asks about them all the same")
@@ -119,13 +118,13 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.output(feedback_path, describe(pairs))
     if args.export_only:
         run.output(csv_path, "the same as CSV")
-    run.suggest(next_command)
+    run.suggest(*finetuning)
 
 
-def finetuning(feedback_path: Path, checkpoint: Path) -> str:
-    """The command that comes next."""
-    weights, feedback = shlex.quote(str(checkpoint)), shlex.quote(str(feedback_path))
-    return f"python finetune_on_feedback.py --checkpoint {weights} --feedback_file {feedback} --output_dir checkpoints_feedback"
+def finetuning_words(feedback_path: Path, checkpoint: Path) -> list[object]:
+    """The words of the command that comes next."""
+    files = ["--checkpoint", checkpoint, "--feedback_file", feedback_path, "--output_dir", "checkpoints_feedback"]
+    return ["python", "finetune_on_feedback.py", *files]
 
 
 if __name__ == "__main__":

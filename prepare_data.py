@@ -10,7 +10,6 @@ A killed run goes on where it stopped when the same command is given again.
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ def rec2folder(args: argparse.Namespace, run: Run) -> None:
     run.path = args.output_dir / "manifest.json"
     say_list(run, args.output_dir / "train.list", counts)
     say_kept(run, kept)
-    run.suggest(f"python train.py --data {shlex.quote(str(args.output_dir))}")
+    run.suggest("python", "train.py", "--data", args.output_dir)
 
 
 def bin2folder(args: argparse.Namespace, run: Run) -> None:

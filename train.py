@@ -82,7 +82,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
             epochs.train_epochs(trainer, progress, sets, run, save_steps=args.save_steps, tensorboard=args.tensorboard)
             epochs.tell_outcome(trainer, progress, run)
-            run.suggest(epochs.next_command(progress.best_path, args.val_set, args.data, args.root))
+            run.suggest(*epochs.next_words(progress.best_path, args.val_set, args.data, args.root))
 
     distributed.together(train, args.device, args.force_cpu)
 

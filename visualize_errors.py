@@ -81,8 +81,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
         print(f"{name:>22}  {value}")
     run.output(args.output_dir, f"{len(cards)} errors, error_summary.json, errors_contact_sheet.png")
     run.output(args.output_dir / "index.html", "the page to look at")
-    model = args.checkpoint or "CKPT"
-    run.suggest(f"python finetune_on_feedback.py --checkpoint {model} --feedback_file {args.feedback_file}")
+    files = ["--checkpoint", args.checkpoint or "CKPT", "--feedback_file", args.feedback_file]
+    run.suggest("python", "finetune_on_feedback.py", *files)
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ def test_answers_that_contradict_each_other_are_reported(run_script, tmp_path, f
         content["pairs"].append({"image1": a, "image2": b, "label": label, "identity1": person, "identity2": person})
     feedback.write_text(json.dumps(content))
     done = run_script("finetune_on_feedback.py", *flags, "--epochs", 1)
-    assert "1 pairs are answered different although other answers make them one person" in done.stderr
+    assert "1 pair is answered different although other answers make them one person" in done.stderr
 
 
 @pytest.mark.slow(7)

@@ -57,8 +57,9 @@ def read_asked(paths: Sequence[Path], store: FeatureStore, run: Run) -> Asked:
         run.input(path, describe(file.pairs))
     asked, absent = find_asked(files, store)
     if absent:
-        have = "pair asked before has", "pairs asked before have"
-        run.note(f"{counted(absent, *have)} an image that is not in {store.path}; they count for nothing here")
+        image = f"an image that is not in {store.path}"
+        have = f"pair asked before has {image} and counts", f"pairs asked before have {image} and count"
+        run.note(f"{counted(absent, *have)} for nothing here")
     if wrong := contradictions(asked.entries):
         are = "pair is", "pairs are"
         run.note(

@@ -28,7 +28,7 @@ def advice(asked: Asked, similarity: np.ndarray, threshold: float) -> list[str]:
     wrong = len(contradictions(asked.entries)) / np.count_nonzero(asked.label != OPEN)
     if unsure > MANY_UNSURE:
         stop = True
-        reasons.append(f"{unsure:.0%} of the last batch could not be told: what is left shows too little")
+        reasons.append(f"{unsure:.0%} of the last round could not be told: what is left shows too little")
     if wrong > MANY_CONTRADICTIONS:
         reasons.append(f"{wrong:.1%} of the answers contradict others: look at those again before asking more")
     reasons += _changes(asked, similarity, threshold)
@@ -43,7 +43,7 @@ def _surprises(asked: Asked, threshold: float) -> tuple[bool, list[str]]:
     last &= np.isfinite(then)
     count = int(np.count_nonzero(last))
     if count < LEAST:
-        chosen = counted(count, "chosen question of the last batch is", "chosen questions of the last batch are")
+        chosen = counted(count, "chosen question of the last round is", "chosen questions of the last round are")
         return False, [f"{chosen} answered; from {LEAST} on they show whether to stop"]
     surprises = np.mean((then[last] > threshold) != (asked.label[last] == SAME))
     return bool(surprises <= FEW_SURPRISES), [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from datetime import UTC, datetime
@@ -13,6 +14,11 @@ from magface_al import __version__
 from magface_al.command.files import sha256, write_json
 
 _PACKAGES = ("torch", "torchvision", "opencv-python", "numpy", "matplotlib")
+
+
+def command_line(*words: object) -> str:
+    """The words of a command as one line that a shell takes apart again, whatever spaces and signs they have."""
+    return shlex.join(map(str, words))
 
 
 class Run:
@@ -48,9 +54,9 @@ class Run:
         if not self.silent:
             print(f"note: {message}", file=sys.stderr)
 
-    def suggest(self, command: str) -> None:
-        """Give the command that comes next, ready to be copied."""
-        self._next.append(command)
+    def suggest(self, *words: object) -> None:
+        """Give the words of the command that comes next; it is printed ready to be copied."""
+        self._next.append(command_line(*words))
 
     def as_dict(self) -> dict[str, Any]:
         """The manifest: arguments, versions, input hashes, seconds so far and the facts of this run."""

@@ -174,8 +174,8 @@ def _both_sides(pair_file: PairFile, embeddings: dict[str, np.ndarray], run: Run
     left_out = len(pair_file.pairs) - len(kept)
     if left_out:
         total = counted(len(pair_file.pairs), "pair")
-        verb = "is" if left_out == 1 else "are"
-        run.note(f"{pair_file.path}: {left_out} of {total} {verb} left out because an image could not be read")
+        are = counted(left_out, f"of {total} is", f"of {total} are")
+        run.note(f"{pair_file.path}: {are} left out because an image could not be read")
     if not kept:
         raise UserError(
             f"{pair_file.path}: no pair is left whose two images can be read; paths are relative to its folder or to the working directory"

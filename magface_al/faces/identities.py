@@ -51,9 +51,9 @@ def identities_of(images: Sequence[str], identity_list: Path | None = None) -> l
     known = read_identity_list(identity_list)
     absent = [image for image in images if image not in known]
     if absent:
-        raise UserError(
-            f"{identity_list}: {len(absent)} of {counted(len(images), 'image')} are not in it (first: {absent[0]}), expected all of them"
-        )
+        total = counted(len(images), "image")
+        are = counted(len(absent), f"of {total} is", f"of {total} are")
+        raise UserError(f"{identity_list}: {are} not in it (first: {absent[0]}), expected all of them")
     return [known[image] for image in images]
 
 

@@ -61,7 +61,6 @@ def folder_labels(folder: Path, label_map: Path | None = None) -> dict[str, int]
     labels = read_labels(chosen)
     unknown = [name for name in names if name not in labels]
     if unknown:
-        raise UserError(
-            f"{chosen}: {counted(len(unknown), 'folder')} of {folder} {'is' if len(unknown) == 1 else 'are'} not in it (first: {unknown[0]}), expected all"
-        )
+        absent = counted(len(unknown), f"folder of {folder} is", f"folders of {folder} are")
+        raise UserError(f"{chosen}: {absent} not in it (first: {unknown[0]}), expected all")
     return {name: labels[name] for name in names}

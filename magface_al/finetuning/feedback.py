@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from magface_al.command.errors import UserError
 from magface_al.command.run import Run
+from magface_al.command.words import counted
 from magface_al.embedding.embedder import face_batches
 from magface_al.faces.image_list import read_image_list
 from magface_al.finetuning.recipe import SplitRecipe
@@ -29,10 +30,11 @@ def read_feedback(paths: Sequence[Path], run: Run) -> PairFile:
     answered = join_files(files)
     feedback = answered.without_holdout()
     if held_out := len(answered.pairs) - len(feedback.pairs):
-        run.note(f"{held_out} pairs of random slices (holdout) are left out of training and validation")
+        are = "pair of random slices (holdout) is", "pairs of random slices (holdout) are"
+        run.note(f"{counted(held_out, *are)} left out of training and validation")
     if wrong := contradictions(feedback.pairs):
         run.note(
-            f"{len(wrong)} pairs are answered different although other answers make them one person "
+            f"{counted(len(wrong), 'pair is', 'pairs are')} answered different although other answers make them one person "
             f"(first: {wrong[0].image1} and {wrong[0].image2}); some of these answers are wrong"
         )
     return feedback
@@ -87,6 +89,7 @@ def split_feedback(
 def _report(split: Split, run: Run) -> None:
     run.facts["split"] = {"by": split.unit, "crossing_pairs_left_out": split.crossing}
     if split.crossing:
-        run.note(f"{split.crossing} pairs join people of different parts and are left out (split by {split.unit})")
+        are = "pair that joins people of different parts is", "pairs that join people of different parts are"
+        run.note(f"{counted(split.crossing, *are)} left out (split by {split.unit})")
     if split.unit == "pair":
         run.note("split by pair: the same people are trained on and validated, so the validation figures are too good")

@@ -25,24 +25,26 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    """A flag for each field of Recipe that no other group has; --no_augment for `augment`."""
+    """A flag for each field of Recipe that no other group has, with the losses that read it; --no_augment for `augment`."""
     group = parser.add_argument_group("recipe")
 
     def add(name: str, help: str, **kind: Any) -> None:
-        group.add_argument(f"--{name}", default=getattr(Recipe, name), help=help, **kind)
+        users = ", ".join(loss for loss, entry in LOSSES.items() if name in entry.uses)
+        said = f"{help} (--loss {users})" if users else help
+        group.add_argument(f"--{name}", default=getattr(Recipe, name), help=said, **kind)
 
     losses = "; ".join(f"{name}: {loss.meaning}" for name, loss in LOSSES.items())
     add("loss", losses, choices=LOSSES)
     add("epochs", "passes over the training pairs", type=numbers.positive_int)
     add("lr", "highest learning rate of AdamW", type=numbers.positive_float)
-    add("margin", "of the losses that have one, in the space that --loss says", type=numbers.non_negative_float)
-    add("threshold", "cosine at which you decide (losses that have a threshold; accuracy)", type=numbers.cosine)
+    add("margin", "in the space that --loss says", type=numbers.non_negative_float)
+    add("threshold", "cosine at which you decide, for the accuracy and in the loss", type=numbers.cosine)
     layers = "which layers learn; head works on cached activations and takes seconds on a CPU"
     add("trainable", layers, choices=TRAINABLE)
     norms = "train updates BatchNorm statistics and turns dropout on, as the documented recipe did; it ruins iResNets"
     add("batch_norm", norms, choices=BATCH_NORM)
-    add("in_batch", "weight of the softmax over the batch, where the loss has one", type=numbers.non_negative_float)
-    add("distill", "weight of the pull to the original, where the loss has one", type=numbers.non_negative_float)
+    add("in_batch", "weight of the softmax over the batch", type=numbers.non_negative_float)
+    add("distill", "weight of the pull to the original", type=numbers.non_negative_float)
     add("replay", "weight of the pull on the faces of --replay_list", type=numbers.non_negative_float)
     add("weight_decay", "of AdamW", type=numbers.non_negative_float)
     add("warmup", "share of the steps over which the rate rises", type=numbers.interval("[0, 1)"))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from magface_al.command.words import counted
 from magface_al.labelling.answer_store import AnswerStore, open_store
 from magface_al.labelling.assignment import Settings
 from magface_al.labelling.catalogue import stored_pairs
@@ -55,11 +56,17 @@ def open_labeller(
         if label_studio is not None:
             events, unknown = events_of_label_studio(label_studio, pair_file.pairs)
             labeller.take_in(events)
-            taken_in.append((label_studio, f"{len(events)} answers"))
+            taken_in.append((label_studio, counted(len(events), "answer")))
             if unknown:
-                note(f"{unknown} tasks name no pair of {pair_file.path} and are left out")
-        if labeller.catalogue.repeated:
-            note(f"{labeller.catalogue.repeated} pairs stand more than once in {pair_file.path} and are asked once")
+                names = (
+                    f"task that names no pair of {pair_file.path} is",
+                    f"tasks that name no pair of {pair_file.path} are",
+                )
+                note(f"{counted(unknown, *names)} left out")
+        if repeated := labeller.catalogue.repeated:
+            twice = f"more than once in {pair_file.path}"
+            stand = f"pair stands {twice} and is", f"pairs stand {twice} and are"
+            note(f"{counted(repeated, *stand)} asked once")
         return Opened(labeller, store.secret("token"), store.secret("store"), taken_in)
     except BaseException:
         store.close()

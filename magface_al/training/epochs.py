@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -118,19 +117,14 @@ def tell_outcome(trainer: Trainer, progress: Progress, run: Run) -> None:
     run.output(progress.best_path, f"the best weights (epoch {progress.best_epoch})")
 
 
-def next_command(checkpoint: Path, sets: Sequence[tuple[str, Path]], data: Sequence[Path], root: Path) -> str:
-    """What to do with the trained weights: the whole table of the validation sets, or embeddings of a list of faces."""
+def next_words(checkpoint: Path, sets: Sequence[tuple[str, Path]], data: Sequence[Path], root: Path) -> list[object]:
+    """The words of what to do with the trained weights: the whole table of the validation sets, or embeddings of a list of faces."""
     lists = [path for path in data if path.is_file() and path.suffix != ".rec"]
     if sets:
-        words = [
-            "evaluate_recognition.py",
-            "--checkpoint",
-            checkpoint,
-            "--set",
-            *(f"{name}={path}" for name, path in sets),
-        ]
+        named = [f"{name}={path}" for name, path in sets]
+        words = ["evaluate_recognition.py", "--checkpoint", checkpoint, "--set", *named]
     elif lists:
         words = ["gen_features.py", "--inf_list", lists[0], "--feat_list", "features.npy", "--checkpoint", checkpoint]
     else:
-        return shlex.join(["python", "inspect_checkpoint.py", "--checkpoint", str(checkpoint)])
-    return shlex.join(["python", *map(str, words), *(["--root", str(root)] if root != Path() else [])])
+        return ["python", "inspect_checkpoint.py", "--checkpoint", checkpoint]
+    return ["python", *words, *(["--root", root] if root != Path() else [])]

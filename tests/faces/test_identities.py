@@ -21,7 +21,7 @@ def test_an_image_is_of_the_person_whom_its_folder_or_the_list_names(tmp_path):
     assert identities_of(["x/ann/1.jpg", "2.jpg"]) == ["ann", ""]
     (tmp_path / "who.list").write_text("x/ann/1.jpg 7\n2.jpg 0 8 0\n")
     assert identities_of(["2.jpg", "x/ann/1.jpg"], tmp_path / "who.list") == ["8", "7"]
-    with pytest.raises(UserError, match=r"1 of 2 images are not in it \(first: 3.jpg\), expected all"):
+    with pytest.raises(UserError, match=r"1 of 2 images is not in it \(first: 3.jpg\), expected all"):
         identities_of(["2.jpg", "3.jpg"], tmp_path / "who.list")
     (tmp_path / "who.list").write_text("my own.jpg 7\n")
     with pytest.raises(UserError, match="line 1: 3 columns, expected .* separated by tabs if the path has spaces"):

@@ -33,7 +33,7 @@ def sevenfold(monkeypatch):
 
     monkeypatch.setattr(losses, "always_seven_margins", loss, raising=False)
     monkeypatch.setitem(
-        LOSSES, "sevenfold", Loss("always_seven_margins", "seven times the margin", lambda recipe: 0.25)
+        LOSSES, "sevenfold", Loss("always_seven_margins", "seven times the margin", ("margin",), lambda recipe: 0.25)
     )
 
 
@@ -42,6 +42,9 @@ def test_a_new_loss_is_in_the_help_and_in_the_refusal_of_another(sevenfold, caps
     shown = " ".join(parser.format_help().split())
     assert "contrastive,sevenfold}" in shown
     assert "sevenfold: seven times the margin" in shown
+    assert "in the space that --loss says (--loss cosine, contrastive, sevenfold)" in shown
+    assert "the accuracy and in the loss (--loss adaptive, logistic)" in shown
+    assert shown.count("(--loss adaptive)") == 2  # --in_batch and --distill
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args([*REQUIRED, "--loss", "eightfold"])
     refusal = capsys.readouterr().err
@@ -88,6 +91,21 @@ def test_every_loss_is_the_function_that_the_table_names(name):
         "contrastive": torch.where(same, d**2, (0.9 - d).clamp_min(0) ** 2).mean(),
     }[name]
     assert next(tuner.epoch(1)) == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_reads_exactly_the_numbers_that_the_table_says(name):
+    read = set()
+
+    class Watched(Recipe):
+        def __getattribute__(self, field):
+            read.add(field)
+            return super().__getattribute__(field)
+
+    raw = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+    pairs = losses.EmbeddedPairs(raw, raw, torch.arange(4), torch.tensor([True, False]))
+    getattr(losses, LOSSES[name].function)(pairs, Watched())
+    assert read == set(LOSSES[name].uses) <= {field.name for field in fields(Recipe)}
 
 
 @pytest.mark.parametrize("name", LOSSES)

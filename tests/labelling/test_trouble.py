@@ -122,7 +122,7 @@ def test_import_from_label_studio_and_export_without_a_server(questions, run_scr
     for _ in range(2):  # twice changes nothing
         done = run_script("label_pairs.py", *flags, "--csv_file", "out.csv")
         assert "read 7 answers from ls.json" in done.stdout
-        assert "1 tasks name no pair of pairs.json" in done.stderr
+        assert "1 task that names no pair of pairs.json is left out" in done.stderr
         assert "wrote 60 pairs (7 same, 53 unanswered) to f.json" in done.stdout
     rows = list(csv.DictReader((questions / "out.csv").read_text().splitlines()))
     assert [row["annotator"] for row in rows[:8]] == ["a@b.c"] * 7 + [""]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from magface_al.command import cli
-from magface_al.training.epochs import line_of, next_command
+from magface_al.command.run import command_line
+from magface_al.training.epochs import line_of, next_words
 
 BEST = Path("my models/best.pth")
 
@@ -26,7 +27,7 @@ def test_the_next_command_can_be_pasted(tmp_path, sets, data, script):
     (tmp_path / "folder").mkdir()
     for name in ("faces.list", "faces of all.list", "train.rec"):
         (tmp_path / name).touch()
-    command = next_command(BEST, sets, [tmp_path / name for name in data], Path("a root"))
+    command = command_line(*next_words(BEST, sets, [tmp_path / name for name in data], Path("a root")))
     python, path, *words = shlex.split(command)
     assert (python, path) == ("python", f"{script}.py")
     args = cli.parse(importlib.import_module(script).build_parser(), words)
