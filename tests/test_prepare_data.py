@@ -16,9 +16,10 @@ import pytest
 
 from magface_al.faces.image_list import read_image_list
 from magface_al.faces.label_map import folder_labels
-from magface_al.faces.recordio import RecordFile, image_records, images_by_label, pack, write_records
+from magface_al.faces.recordio import RecordFile, image_records, images_by_label, pack
 from magface_al.faces.training_set import open_training_set
 from magface_al.pairs.verification_sets import read_verification_set
+from tests.support.records import write_records
 from tests.support.scripts import ROOT
 
 SCRIPT = "prepare_data.py"

@@ -16,10 +16,11 @@ from magface_al.conversion.sampled_faces import open_people, sample_people
 from magface_al.faces.class_numbers import natural_order, number_identities, read_property
 from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.preprocess import decode_image
-from magface_al.faces.recordio import RecordFile, pack, write_records
+from magface_al.faces.recordio import RecordFile, pack
 from magface_al.faces.sources import DrawnSource, HeldSource, RecordSource, open_source
 from magface_al.faces.train_list import read_train_list
 from magface_al.faces.training_set import open_training_set
+from tests.support.records import write_records
 
 PEOPLE, IMAGES = 3, 2
 
