@@ -13,7 +13,7 @@ from magface_al.command.errors import UserError
 from magface_al.conversion.folder_list import folder_to_list
 from magface_al.conversion.joined_lists import compound
 from magface_al.conversion.sampled_faces import open_people, sample_people
-from magface_al.faces.class_numbers import natural_order, number_identities, read_property
+from magface_al.faces.class_numbers import natural_order, read_property
 from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.preprocess import decode_image
 from magface_al.faces.recordio import RecordFile, pack
@@ -149,25 +149,6 @@ def test_folders_whose_numbers_are_padded_differently_stay_two_people(tmp_path):
         assert {source.name(k).split("/")[-2]: int(source.labels[k]) for k in range(4)} == folder_to_list(
             tmp_path / "set", tmp_path / "l"
         )[0]
-
-
-def test_ids_keep_their_texts():
-    labels, classes, notes = number_identities(["000010", "000002"], None)
-    assert (labels.tolist(), classes) == ([1, 0], ["000002", "000010"])
-    assert notes == ["9 of the ids 0 to 10 have no image; the others are numbered without gaps (first: 0)"]
-    assert number_identities(["0", "2"], None).notes == [
-        "1 of the ids 0 to 2 has no image; the others are numbered without gaps (first: 1)"
-    ]
-    assert number_identities(["0", "2"], 3).notes == [
-        "1 of the ids 0 to 2 has no image and stays in the classifier (first: 1)"
-    ]
-
-
-@pytest.mark.parametrize(("content", "classes"), [("10,112,112\n60\n", 10), (" 7 ,112,112", 7)])
-def test_the_property_file_announces_the_classes(tmp_path, content, classes):
-    assert read_property(tmp_path / "property") is None
-    (tmp_path / "property").write_text(content)
-    assert read_property(tmp_path / "property") == classes
 
 
 def test_an_empty_property_or_record_file_is_refused_in_words(tmp_path):
