@@ -19,12 +19,13 @@ import torch
 from magface_al.embedding.store import read_features
 from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.preprocess import PRESETS
-from magface_al.faces.recordio import pack, write_records
+from magface_al.faces.recordio import pack
 from magface_al.models.backbones import build_backbone
 from magface_al.models.checkpoint import load_backbone, save_backbone, set_bn_eps
 from magface_al.models.export import write_onnx
 from magface_al.pairs.verification_sets import read_verification_set
 from tests.support.networks import seeded
+from tests.support.records import write_records
 from tests.support.scripts import ROOT, run_apart, run_here
 
 

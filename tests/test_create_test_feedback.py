@@ -9,8 +9,9 @@ import cv2
 import pytest
 
 from magface_al.faces.drawn.people import draw_people
-from magface_al.faces.recordio import pack, write_records
+from magface_al.faces.recordio import pack
 from magface_al.pairs.pair_file import read_pairs
+from tests.support.records import write_records
 
 
 @pytest.fixture

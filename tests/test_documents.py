@@ -26,11 +26,12 @@ import torch
 
 from magface_al.command import cli
 from magface_al.faces.drawn.people import draw_people
-from magface_al.faces.recordio import pack, write_records
+from magface_al.faces.recordio import pack
 from magface_al.models import checkpoint, ir_nets, layouts
 from magface_al.models.backbones import build_backbone
 from magface_al.models.checkpoint import load_backbone
 from tests.support.documents import blocks, commands
+from tests.support.records import write_records
 from tests.support.scripts import ROOT, run_here
 from tools import write_flags, write_modules
 

@@ -121,14 +121,6 @@ def pack(labels: tuple[float, ...], key: int, image: bytes) -> bytes:
     return _HEADER.pack(len(labels), 0.0, key, 0) + struct.pack(f"<{len(labels)}f", *labels) + image
 
 
-def write_records(path: Path, payloads: dict[int, bytes]) -> None:
-    """Write a .rec and its .idx at once; record_writer.py does it for more than fits into memory."""
-    with path.open("wb") as file, path.with_suffix(".idx").open("w") as index:
-        for key, payload in payloads.items():
-            index.write(f"{key}\t{file.tell()}\n")
-            file.write(frame(payload))
-
-
 def frame(payload: bytes) -> bytes:
     """A payload as it stands in the file, cut at the magic as dmlc does."""
     parts = _cut(payload)

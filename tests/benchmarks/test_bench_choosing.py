@@ -11,8 +11,5 @@ def test_questions_are_chosen_and_the_time_and_memory_it_took_are_told(run_proce
     counts = {name: int(count) for count, name in (share.split() for share in shares)}
     assert counts["random_slice"] == 3  # 15 %
     assert sum(counts.values()) == 20
-    seconds, resident = map(
-        float, re.search(r"choose_pairs.py: (\S+) s\nat most (\S+) GiB resident", done.stdout).groups()
-    )
-    assert seconds > 0
+    resident = float(re.search(r"choose_pairs.py: \d\S* s\nat most (\S+) GiB resident", done.stdout)[1])
     assert 0.1 < resident < 4

@@ -15,5 +15,4 @@ def test_the_store_is_many_times_faster_and_the_embeddings_are_the_same(run_scri
     assert faster("write, binary", done.stdout) > 10  # 200 on a machine that does nothing else
     assert faster("write, text", done.stdout) > 3  # 15
     assert faster("read, text", done.stdout) > 1  # 4.6
-    assert faster("embed 3 faces, iresnet18, cpu", done.stdout) > 0
     assert "both give the same embeddings" in done.stdout

@@ -7,13 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from tests.support.tables import faster
-
 
 def test_the_impostors_are_the_hardest_of_all_and_harder_than_random_ones(run_script):
     done = run_script("benchmarks/bench_mining.py", "--images", 1000, "--force_cpu")
-    assert faster("6000 hardest impostors, exact, cpu", done.stdout) > 0.02
-    assert faster("6000 of 36000 random impostors", done.stdout) > 0.02
     exact, drawn = map(
         float, re.search(r"median cosine of the impostors: exact (\S+), random (\S+)", done.stdout).groups()
     )

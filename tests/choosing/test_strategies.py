@@ -1,15 +1,33 @@
-"""The strategies' orders, on arrays."""
+"""The strategies' orders on arrays, and their one table: what choose_pairs.py offers, explains, refuses and does."""
 
 from __future__ import annotations
+
+import re
 
 import numpy as np
 import pytest
 import torch
 
+import choose_pairs
 from magface_al.choosing import candidates
+from magface_al.choosing.asked import Asked
 from magface_al.choosing.candidates import Candidates, scan
-from magface_al.choosing.strategies import MIX, STRATEGIES, Picker, interleaved, pick, unrecognisable_below
+from magface_al.choosing.questions import Pool, choose
+from magface_al.choosing.strategies import (
+    MIX,
+    STRATEGIES,
+    Picker,
+    Strategy,
+    interleaved,
+    pick,
+    unrecognisable_below,
+)
+from magface_al.choosing.wishes import Wishes
 from magface_al.command.errors import UserError
+from magface_al.metrics.cosine import unit
+
+NEEDED = ["--features_list", "f.npy", "--output_file", "ask.json"]
+NOTHING = Asked(np.empty((0, 2), np.int64), np.empty(0, np.int64), np.empty(0, np.int64), [])
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +114,43 @@ def test_the_magnitude_below_which_people_give_up():
     assert unrecognisable_below(magnitude, unsure) == 26  # of the 27 below it and it, 14 were unsure
     assert unrecognisable_below(magnitude, magnitude > 30) == 0
     assert unrecognisable_below(np.empty(0), np.empty(0, bool)) == 0
+
+
+@pytest.fixture(scope="module")
+def forty():
+    rng = np.random.default_rng(0)
+    return Pool([f"{k}.png" for k in range(40)], unit(rng.normal(size=(40, 8))), rng.uniform(5, 30, 40))
+
+
+def test_a_strategy_of_the_table_is_offered_explained_and_used(forty, monkeypatch):
+    def alike(c, threshold, count, rng):
+        return np.argsort(-c.similarity, kind="stable")
+
+    monkeypatch.setitem(STRATEGIES, "alike", Strategy(alike, "the most similar pairs"))
+    parser = choose_pairs.build_parser()
+    assert "alike = the most similar pairs" in re.sub(r"\s+", " ", parser.format_help())
+    strategy = parser.parse_args([*NEEDED, "--strategy", "alike"]).strategy
+    pairs = choose(forty, NOTHING, Wishes(10, strategy, random_share=0.0, max_per_image=0), np.random.default_rng(0))
+    matrix = forty.unit @ forty.unit.T
+    expected = np.sort(matrix[np.triu_indices(40, 1)])[::-1][:10]
+    assert sorted((pair.extra["similarity"] for pair in pairs), reverse=True) == pytest.approx(expected, abs=1e-5)
+    assert {pair.extra["strategy"] for pair in pairs} == {"alike"}
+
+
+def test_an_unknown_strategy_is_refused_with_the_table(forty, capsys):
+    with pytest.raises(UserError, match="strategy best: expected one of mix, uncertainty, hardest, diverse"):
+        choose(forty, NOTHING, Wishes(strategy="best"), np.random.default_rng(0))
+    with pytest.raises(SystemExit):
+        choose_pairs.build_parser().parse_args([*NEEDED, "--strategy", "best"])
+    message = capsys.readouterr().err
+    assert all(name in message for name in ["mix", *STRATEGIES])
+
+
+def test_a_mix_is_made_of_strategies_of_the_table():
+    assert set(MIX) <= set(STRATEGIES)
+    assert sum(MIX.values()) == pytest.approx(1)
+
+
+def test_the_defaults_are_those_of_the_wishes():
+    args = choose_pairs.build_parser().parse_args(NEEDED)
+    assert Wishes(**{name: getattr(args, name) for name in vars(Wishes())}) == Wishes()

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from magface_al.command import cli
 from tests.support.scripts import ROOT
 
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
@@ -58,3 +59,11 @@ def test_help_answers_at_once_because_nothing_heavy_is_imported(script):
 )
 def test_bad_arguments_end_with_2_and_one_clear_line(run_script, script, flags, message):
     assert message in run_script(script, *flags, code=2).stderr
+
+
+def test_batches_are_asked_for_only_where_there_are_any():
+    plain, batches = cli.new_parser("plain"), cli.new_parser("batches")
+    cli.add_device_options(plain)
+    cli.add_device_options(batches, batch_size=7)
+    assert vars(plain.parse_args([])) == {"device": "auto", "force_cpu": False}
+    assert vars(batches.parse_args([])) == {"device": "auto", "force_cpu": False, "batch_size": 7, "workers": 4}

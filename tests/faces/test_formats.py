@@ -10,10 +10,11 @@ import pytest
 from magface_al.conversion.unpack import rec_to_folder
 from magface_al.faces import formats
 from magface_al.faces.label_map import folder_labels
-from magface_al.faces.recordio import pack, write_records
+from magface_al.faces.recordio import pack
 from magface_al.faces.sources import open_source
 from magface_al.faces.train_list import folder_entries
 from magface_al.pairs.verification_sets import read_verification_set
+from tests.support.records import write_records
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from magface_al.command.errors import UserError
-from magface_al.conversion.joined_lists import merge_lists
 from magface_al.faces.identities import identity_lines, read_identity_list
 from magface_al.faces.image_list import read_image_list
 from magface_al.faces.list_lines import columns, line_of, list_file
-from magface_al.faces.train_list import read_train_list, write_train_list
+from magface_al.faces.train_list import read_train_list
 from magface_al.pairs.verification_sets import read_verification_set
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,33 +60,6 @@ def test_every_list_takes_paths_with_spaces(tmp_path):
     (tmp_path / "pair.list").write_text("my own/a.jpg\tb.jpg\t1\nb.jpg c.jpg 0\n")
     pairs = read_verification_set(tmp_path / "pair.list").pairs
     assert [(pair.image1, pair.image2) for pair in pairs] == [("my own/a.jpg", "b.jpg"), ("b.jpg", "c.jpg")]
-
-
-def test_a_line_that_is_a_file_as_a_whole_is_one_path_of_an_image_list(tmp_path):
-    (tmp_path / "my own a.jpg").touch()
-    (tmp_path / "images.list").write_text("my own a.jpg\nb.jpg further columns\n")
-    found = read_image_list(tmp_path / "images.list", tmp_path, allow_spaces=True)
-    assert [name for name, _ in found] == ["my own a.jpg", "b.jpg"]
-    with pytest.raises(
-        UserError, match="line 1: the path 'my own a.jpg' contains a space, which the text store cannot hold"
-    ):
-        read_image_list(tmp_path / "images.list", tmp_path, allow_spaces=False)
-
-
-def test_image_lists_with_spaces_can_be_merged(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("my own a.jpg").touch()
-    Path("one.list").write_text("my own a.jpg\nb.jpg\n")
-    Path("two.list").write_text("b.jpg\nmy own c.jpg\t\n")
-    assert merge_lists([Path("one.list"), Path("two.list")], Path("all.list")) == (3, 1)
-    assert Path("all.list").read_text() == "my own a.jpg\t\nb.jpg\nmy own c.jpg\t\n"
-
-
-def test_names_that_are_not_utf_8_survive(tmp_path):
-    name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
-    write_train_list(tmp_path / "a.list", [(name, 0)])
-    assert (tmp_path / "a.list").read_bytes() == b"caf\xe9.jpg 0 0 0\n"
-    assert list(read_train_list(tmp_path / "a.list")) == [(name, 0)]
 
 
 def test_a_list_that_was_not_finished_does_not_appear(tmp_path):

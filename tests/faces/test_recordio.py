@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from magface_al.command.errors import UserError
-from magface_al.faces.recordio import RecordFile, images_by_label, pack, write_records
+from magface_al.faces.recordio import RecordFile, images_by_label, pack
+from tests.support.records import write_records
 
 MAGIC = struct.pack("<I", 0xCED7230A)
 

@@ -13,13 +13,14 @@ from magface_al.command.errors import UserError
 from magface_al.conversion.folder_list import folder_to_list
 from magface_al.conversion.joined_lists import compound
 from magface_al.conversion.sampled_faces import open_people, sample_people
-from magface_al.faces.class_numbers import natural_order, number_identities, read_property
+from magface_al.faces.class_numbers import read_property
 from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.preprocess import decode_image
-from magface_al.faces.recordio import RecordFile, pack, write_records
+from magface_al.faces.recordio import RecordFile, pack
 from magface_al.faces.sources import DrawnSource, HeldSource, RecordSource, open_source
 from magface_al.faces.train_list import read_train_list
 from magface_al.faces.training_set import open_training_set
+from tests.support.records import write_records
 
 PEOPLE, IMAGES = 3, 2
 
@@ -136,33 +137,6 @@ def test_a_folder_without_images_is_nobody_for_every_reader(tmp_path, folder):
     assert folder_to_list(folder, tmp_path / "train.list")[0] == {"b0": 0, "b1": 1, "b2": 2}
     with open_source(folder) as source:
         assert source.classes == ["b0", "b1", "b2"]
-
-
-def test_ids_that_are_numbers_are_numbered_as_such():
-    labels, classes, _ = number_identities(["1", "01", "10", "9"], None)
-    assert (labels.tolist(), classes) == ([0, 0, 2, 1], ["1", "9", "10"])
-    labels, classes, _ = number_identities(["1", "01", "ann"], None)
-    assert (labels.tolist(), classes) == ([1, 0, 2], ["01", "1", "ann"])
-    assert natural_order(["1", "01", "10", "9"]) == ["01", "1", "9", "10"]
-
-
-def test_gaps_between_ids_are_told():
-    labels, classes, notes = number_identities(["000010", "000002"], None)
-    assert (labels.tolist(), classes) == ([1, 0], ["2", "10"])
-    assert notes == ["9 of the ids 0 to 10 have no image; the others are numbered without gaps (first: 0)"]
-    assert number_identities(["0", "2"], None).notes == [
-        "1 of the ids 0 to 2 has no image; the others are numbered without gaps (first: 1)"
-    ]
-    assert number_identities(["0", "2"], 3).notes == [
-        "1 of the ids 0 to 2 has no image and stays in the classifier (first: 1)"
-    ]
-
-
-@pytest.mark.parametrize(("content", "classes"), [("10,112,112\n60\n", 10), (" 7 ,112,112", 7)])
-def test_the_property_file_announces_the_classes(tmp_path, content, classes):
-    assert read_property(tmp_path / "property") is None
-    (tmp_path / "property").write_text(content)
-    assert read_property(tmp_path / "property") == classes
 
 
 def test_an_empty_property_or_record_file_is_refused_in_words(tmp_path):

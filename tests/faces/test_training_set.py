@@ -7,20 +7,7 @@ import shutil
 import pytest
 
 from magface_al.command.errors import UserError
-from magface_al.faces.class_numbers import number_identities
 from magface_al.faces.training_set import open_training_set
-
-
-def test_identities_are_numbered_in_order_and_gaps_are_told():
-    labels, classes, notes = number_identities(["10", "2", "10", "5"], None)
-    assert (labels.tolist(), classes) == ([2, 0, 2, 1], ["2", "5", "10"])
-    assert notes == ["8 of the ids 0 to 10 have no image; the others are numbered without gaps (first: 0)"]
-    assert number_identities(["0", "1", "2"], None)[2] == []
-    labels, classes, notes = number_identities(["b", "10", "2"], None)
-    assert (labels.tolist(), classes, notes) == ([2, 0, 1], ["10", "2", "b"], [])
-    labels, classes, notes = number_identities(["3", "0"], 5)
-    assert (labels.tolist(), len(classes)) == ([3, 0], 5)
-    assert "2 of the ids 0 to 3 have no image and stay in the classifier (first: 1)" in notes
 
 
 def damaged(folder, people, how):

@@ -124,14 +124,6 @@ def test_the_batch_above_does_pull_on_the_magnitude():
     assert (whole[0].abs() > 1e-6).sum() >= IMAGES // 3
 
 
-@pytest.mark.parametrize(("count", "parts"), [(11, 4), (3, 4), (8, 2), (0, 3)])
-def test_shares_cover_everything_once_and_differ_by_one_at_most(count, parts):
-    shares = [distributed.share_of(count, place, parts) for place in range(parts)]
-    assert [number for first, last in shares for number in range(first, last)] == list(range(count))
-    sizes = [last - first for first, last in shares]
-    assert max(sizes) - min(sizes) <= 1
-
-
 def test_each_process_draws_the_rows_that_the_whole_would_have():
     whole = _directions(40_000, 3, 5, 0, 40_000)
     for first, last in (distributed.share_of(40_000, place, 3) for place in range(3)):
