@@ -99,6 +99,32 @@ def test_review_filters_and_escapes_hostile_names(open_page, people, tmp_path):
         until(page, "document.getElementById('count').value === '1 shown'")
 
 
+def test_a_late_answer_does_not_replace_a_newer_one(open_page, people, tmp_path):
+    people(identities=3, images=5, pairs=6)
+    with labeller(tmp_path, "--annotator", "ann", pairs="learn/pairs.json") as server:
+        page = start(server, open_page)
+        for key in "sdu":
+            page.keyboard.press(key)
+        all_saved(page)
+        page.goto(f"{server.site}/review")
+        page.wait_for_selector("#cards li")
+        held = []
+
+        def hold_what_shows_all(route):
+            held.append(route) if route.request.post_data_json["show"] == "all" else route.continue_()
+
+        page.route("**/api/review", hold_what_shows_all)
+        page.select_option("#show", "unsure")
+        until(page, "document.getElementById('count').value === '1 shown'")
+        page.select_option("#show", "all")
+        page.select_option("#show", "unsure")
+        assert wait_until(lambda: page.evaluate("document.querySelectorAll('#cards li').length") == 1 and held)
+        with page.expect_response("**/api/review"):
+            held[0].continue_()
+        page.wait_for_timeout(200)  # for the page to do what it must not do
+        assert page.inner_text("#count") == "1 shown"
+
+
 CONTRAST = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const rgb = color => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };

@@ -9,6 +9,7 @@ const WORDS = { bad_image: "bad image", disagreement: "no agreement" };
 
 const session = await Session.open();
 let offset = 0;
+let showing = 0; // galleries asked for: an answer that comes after a newer one was asked for is dropped
 
 function make(tag, text = "", className = "") {
   const node = document.createElement(tag); // names of files are hostile text: textContent only, nowhere HTML
@@ -84,9 +85,11 @@ async function rule(fields, changed) {
 
 async function showGallery(more = false) {
   offset = more ? offset + PAGE : 0;
+  const mine = more ? showing : ++showing;
   const wanted = { show: element("show").value, by: element("person").value, search: element("search").value };
   const count = more ? PAGE : Math.max(PAGE, offset);
   const result = await api("review", { ...wanted, offset, count });
+  if (mine !== showing) return;
   const again = () => showGallery();
   const cards = result.rows.map(row => card(row, again));
   if (more) element("cards").append(...cards);
