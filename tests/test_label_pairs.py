@@ -1,4 +1,4 @@
-"""label_pairs.py through its command line and over HTTP: who is asked what, what becomes of the answers, and what is refused."""
+"""label_pairs.py through its command line and over HTTP: what becomes of the answers, and what is refused."""
 
 from __future__ import annotations
 
