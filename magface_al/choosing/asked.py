@@ -18,7 +18,7 @@ from magface_al.embedding.store import FeatureStore
 from magface_al.faces.identities import connected_components
 from magface_al.labelling.answer_words import UNABLE
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, PairFile, describe, read_pairs
-from magface_al.pairs.people import contradictions
+from magface_al.pairs.people import contradictions, contradictions_note
 
 OPEN = -1  # asked, but nobody could or would say
 
@@ -61,11 +61,7 @@ def read_asked(paths: Sequence[Path], store: FeatureStore, run: Run) -> Asked:
         have = f"pair asked before has {image} and counts", f"pairs asked before have {image} and count"
         run.note(f"{counted(absent, *have)} for nothing here")
     if wrong := contradictions(asked.entries):
-        are = "pair is", "pairs are"
-        run.note(
-            f"{counted(len(wrong), *are)} answered different although other answers make them one person "
-            f"(first: {wrong[0].image1} and {wrong[0].image2}); some of these answers are wrong"
-        )
+        run.note(contradictions_note(wrong))
     return asked
 
 

@@ -15,7 +15,7 @@ from magface_al.embedding.embedder import face_batches
 from magface_al.faces.image_list import read_image_list
 from magface_al.finetuning.recipe import SplitRecipe
 from magface_al.pairs.pair_file import Pair, PairFile, describe, join_files, read_pairs, write_pairs
-from magface_al.pairs.people import contradictions
+from magface_al.pairs.people import contradictions, contradictions_note
 from magface_al.pairs.splits import Split, split_pairs
 
 PARTS = ("train", "val", "test")
@@ -33,10 +33,7 @@ def read_feedback(paths: Sequence[Path], run: Run) -> PairFile:
         are = "pair of random slices (holdout) is", "pairs of random slices (holdout) are"
         run.note(f"{counted(held_out, *are)} left out of training and validation")
     if wrong := contradictions(feedback.pairs):
-        run.note(
-            f"{counted(len(wrong), 'pair is', 'pairs are')} answered different although other answers make them one person "
-            f"(first: {wrong[0].image1} and {wrong[0].image2}); some of these answers are wrong"
-        )
+        run.note(contradictions_note(wrong))
     return feedback
 
 

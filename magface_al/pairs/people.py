@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from magface_al.command.words import counted
 from magface_al.faces.identities import connected_components
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair
 
@@ -47,3 +48,11 @@ def contradictions(pairs: Sequence[Pair]) -> list[Pair]:
     same = [(pair.image1, pair.image2) for pair in pairs if pair.label == SAME]
     groups = connected_components([name for pair in pairs for name, _ in _named(pair)], same)
     return [pair for pair in pairs if pair.label == DIFFERENT and groups[pair.image1] == groups[pair.image2]]
+
+
+def contradictions_note(wrong: Sequence[Pair]) -> str:
+    """What to tell of contradictions, of which there is one at least."""
+    return (
+        f"{counted(len(wrong), 'pair is', 'pairs are')} answered different although other answers make them one person "
+        f"(first: {wrong[0].image1} and {wrong[0].image2}); some of these answers are wrong"
+    )
