@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.errors import WorkError
-    from magface_al.command.files import write_json
+    from magface_al.command.outputs import write_json
     from magface_al.evaluation.before_after import before_after_table, compare, flipped_pairs
     from magface_al.pairs.pair_file import write_pairs
     from magface_al.pictures.canvas import save_figure

@@ -88,4 +88,4 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(build_parser(), main)
+    cli.run(build_parser(), main, distributed=True)

@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.errors import UserError
-    from magface_al.command.files import replacing, write_json
+    from magface_al.command.outputs import replacing, write_json
     from magface_al.embedding.pair_scores import score_pairs
     from magface_al.evaluation.error_summary import summarize, summary_rows
     from magface_al.pairs.pair_file import describe, read_pairs

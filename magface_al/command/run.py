@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from magface_al import __version__
-from magface_al.command.files import sha256, write_json
+from magface_al.command.files import sha256
+from magface_al.command.outputs import write_json
 
 _PACKAGES = ("torch", "torchvision", "opencv-python", "numpy", "matplotlib")
 
@@ -63,7 +64,7 @@ class Run:
         return {
             "script": self.script,
             "magface_al": __version__,
-            "command": " ".join([self.script, *sys.argv[1:]]),
+            "command": command_line(self.script, *sys.argv[1:]),
             "arguments": self.arguments,
             "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - self.started, 2),

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import read_json, write_json
+from magface_al.command.files import is_path, read_json
+from magface_al.command.outputs import write_json
 from magface_al.command.words import counted
 
 SAME, DIFFERENT = 1, 0
@@ -115,6 +116,8 @@ def _read_pair(path: Path, index: int, entry: Any) -> Pair:
         if not isinstance(entry.get(key), str) or not entry[key]:
             found = repr(entry[key]) if key in entry else "missing"
             raise UserError(f'{path}: pair {index}: key "{key}" is {found}, expected the path of an image')
+        if not is_path(entry[key]):
+            raise UserError(f'{path}: pair {index}: key "{key}" is {entry[key]!r}, which no file can be called')
     label = entry.get("label")
     if "label" not in entry or not (label is None or (type(label) in (int, float, bool) and label in (0, 1))):
         found = repr(label) if "label" in entry else "missing"
