@@ -66,7 +66,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.input(pair_file.path, describe(pair_file.pairs))
     embedded = PairEmbedder(model_flags.model_choice(vars(args)), run, args.features_list)(pair_file)
     run.facts["pairs_left_out"] = embedded.left_out
-    pair_file, similarity = embedded.pair_file, cosines(embedded.side1, embedded.side2)
+    pair_file, similarity = embedded.pair_file, embedded.sides.measured(cosines)
     same = pair_file.labels()
     sides = side_scores(embedded, args.quality, run)
     lower = {name: pair_quality(*of_sides) for name, of_sides in sides.items()}
