@@ -83,8 +83,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     text = f"{decision.describe(args.flip)}\n\n{quality_table(scores, args.max_discard)}"
     print(f"\n{text}")
     content = {**asdict(decision), "flip": args.flip, "max_discard": args.max_discard, "scores": scores}
+    run.write_to(args.output_dir)
     write_results(args.output_dir, "quality", text, content)
-    run.path = args.output_dir / "manifest.json"
     pictures = {"error_vs_discard.png": decided_figure(curves, args.max_discard, decision)}
     for name, of_sides in sides.items():
         pictures[f"{name}_histogram.png"] = histogram_of_images(name, pair_file, of_sides, run.note)
