@@ -107,7 +107,9 @@ def suggest_asking(pairs: Sequence[Pair], run: Run) -> None:
     """Say how to come by random pairs of people like those of `pairs`: from folders where they are named, else by asking."""
     if name_people(pairs):
         run.note("a verdict needs random pairs of people never trained on; HELD_OUT has one folder for each of them")
-        run.suggest("python", "create_test_feedback.py", "--dataset", "HELD_OUT", "--output_dir", "held_out")
+        run.suggest(
+            "python", "create_test_feedback.py", "--dataset", "HELD_OUT", "--output_dir", "test_feedback_held_out"
+        )
     else:
         run.note(
             "a verdict needs answers about random pairs of people never trained on; FEATURES is a store of their images"
