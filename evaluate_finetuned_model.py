@@ -8,8 +8,8 @@ example  python evaluate_finetuned_model.py --checkpoint magface_epoch_00025.pth
            --feedback_file checkpoints_feedback/val_random_pairs.json
 
 Intervals are 95 %, from a bootstrap over people; those of the change use the same resamples before and after.
-A verdict needs pairs drawn at random. On pairs that a model's errors chose (their "strategy" says so) any other model looks
-better than that one: the table says so, and only those of the pairs that were drawn at random are judged.
+A verdict needs pairs drawn at random. On pairs that a model's errors chose (their "strategy" says so) any other model
+looks better: the table then says so, and only those of the pairs that were drawn at random are judged.
 Ends with exit code 1 when the EER of --general_file rises by more than --max_regression.
 """
 
