@@ -134,7 +134,7 @@ def before_after_figure(
     title: which pairs these are, and whether errors chose them; weight float [N]: how often each counts.
     """
     figure = new_figure(12, 8)
-    figure.suptitle(textwrap.fill(title, TITLE_WIDTH), fontsize=10)
+    figure.suptitle(textwrap.fill(title, TITLE_WIDTH).replace("$", r"\$"), fontsize=10)
     (left, right), (roc, scatter) = figure.subplots(2, 2)
     draw_histogram(left, before, same, threshold, "before", weight)
     draw_histogram(right, after, same, threshold, "after", weight)
