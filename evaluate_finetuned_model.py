@@ -5,9 +5,11 @@ reads    --checkpoint, --finetuned  weights before and after; --feedback_file  l
 writes   --output_dir  evaluation.json, before_after.png, flipped.json (pairs fixed and pairs broken)
 example  python evaluate_finetuned_model.py --checkpoint magface_epoch_00025.pth \\
            --finetuned checkpoints_feedback/magface_feedback_best.pth \\
-           --feedback_file checkpoints_feedback/val_pairs.json
+           --feedback_file checkpoints_feedback/val_random_pairs.json
 
 Intervals are 95 %, from a bootstrap over people; those of the change use the same resamples before and after.
+A verdict needs pairs drawn at random. On pairs that a model's errors chose (their "strategy" says so) any other model
+looks better: the table then says so, and only those of the pairs that were drawn at random are judged.
 Ends with exit code 1 when the EER of --general_file rises by more than --max_regression.
 """
 
@@ -60,7 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.errors import WorkError
     from magface_al.command.outputs import write_json
-    from magface_al.evaluation.before_after import before_after_table, compare, flipped_pairs
+    from magface_al.evaluation.before_after import compare, flipped_pairs
+    from magface_al.evaluation.verdict import judge, suggest_random_pairs
     from magface_al.pairs.pair_file import write_pairs
     from magface_al.pictures.canvas import save_figure
     from magface_al.pictures.curves import before_after_figure
@@ -68,12 +71,15 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.write_to(args.output_dir)
     before = model_flags.model_choice(vars(args))
     after = replace(before, checkpoint=args.finetuned, arch="auto")
-    target = compare(args.feedback_file, before, after, run, args.threshold, args.resamples, args.seed)
-    run.facts["pairs_left_out"] = target.left_out
-    fixed, broken = flipped_pairs(target)
-    print(f"\n{args.feedback_file}\n{before_after_table(target)}")
+    how = args.threshold, args.resamples, args.seed
+    target = judge(args.feedback_file, compare(args.feedback_file, before, after, run, *how))
+    run.facts["pairs_left_out"] = target.whole.left_out
+    fixed, broken = flipped_pairs(target.whole)
+    print(f"\n{target.tables()}")
     print(f"decisions that flipped at {args.threshold:g}: {len(fixed)} fixed, {len(broken)} broken")
-    figure = before_after_figure(target.before, target.after, target.same, args.threshold)
+    print(target.conclusion())
+    best = target.best
+    figure = before_after_figure(best.before, best.after, best.same, args.threshold, target.title(best), best.weight)
     save_figure(figure, args.output_dir / "before_after.png")
     write_pairs(args.output_dir / "flipped.json", [*fixed, *broken], root=str(args.feedback_file.parent.resolve()))
     result: dict[str, Any] = {
@@ -85,13 +91,18 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
     rise = None
     if args.general_file is not None:
-        general = compare(args.general_file, before, after, run, args.threshold, args.resamples, args.seed)
-        print(f"\n{args.general_file} (must not get worse)\n{before_after_table(general)}")
-        run.facts["pairs_left_out"] += general.left_out
-        rise = general.change()["eer"]
+        general = judge(args.general_file, compare(args.general_file, before, after, run, *how))
+        print(f"\nmust not get worse: {general.tables()}")
+        run.facts["pairs_left_out"] += general.whole.left_out
+        rise = general.best.change()["eer"]
+        if general.best is general.whole and general.warning:
+            run.note(f"{args.general_file}: {general.warning}, and a loss may stay unseen")
         result |= {"general": general.as_dict(), "general_eer_rise": rise, "max_regression": args.max_regression}
     write_json(args.output_dir / "evaluation.json", result)
     run.output(args.output_dir, "evaluation.json, before_after.png, flipped.json")
+    weights = ["--checkpoint", args.checkpoint, "--finetuned", args.finetuned]
+    if target.verdict() is None:
+        suggest_random_pairs(args.feedback_file, target.whole.pairs, weights, run)
     files = ["--model", args.finetuned, "--feedback_file", args.feedback_file]
     at = ["--threshold", f"{args.threshold:g}"]
     run.suggest("python", "visualize_errors.py", *files, *at, "--output_dir", "finetuned_errors")

@@ -2,7 +2,8 @@
 
 reads    --checkpoint, --feedback_file  weights; pairs JSON with labels 1 (same person) and 0 (different people)
 writes   --output_dir  magface_feedback_epoch{N}.pth, magface_feedback_best.pth, history.json, history.png,
-         train_pairs.json, val_pairs.json, test_pairs.json (the split), relabel.json (answers worth a second look)
+         train_pairs.json, val_pairs.json, test_pairs.json (the split), val_random_pairs.json or test_random_pairs.json
+         (to evaluate on, where errors chose the pairs of the split), relabel.json (answers worth a second look)
 example  python finetune_on_feedback.py --checkpoint magface_epoch_00025.pth --feedback_file feedback.json --epochs 5
 
 Validation people are never trained on. If no epoch is better than the start, the original weights are written as best.
@@ -35,6 +36,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.finetuning.answered_pairs import index_pairs
     from magface_al.finetuning.epochs import report_best, report_gradient, train_epochs
     from magface_al.finetuning.feedback import read_faces, read_feedback, read_replay, split_feedback
+    from magface_al.finetuning.held_out import suggest_evaluation
     from magface_al.finetuning.progress import best_embeddings, feedback_progress
     from magface_al.finetuning.tuner import FineTuner
     from magface_al.finetuning.validation import doubtful_answers, validate
@@ -43,7 +45,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.pairs.pair_file import write_pairs
 
     recipe, split = recipes_of(args)
-    feedback = read_feedback(args.feedback_file, run)
+    feedback, slices = read_feedback(args.feedback_file, run)
     device = pick_device(args.device, args.force_cpu)
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing, trainable=True)
     run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
@@ -72,9 +74,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     doubtful = doubtful_answers(everything, best_embeddings(progress, everything.faces), recipe.threshold)
     write_pairs(args.output_dir / "relabel.json", doubtful, root=str(feedback.path.parent.resolve()))
     run.output(args.output_dir / "relabel.json", f"the {len(doubtful)} answers that the tuned model doubts most")
-    kept = args.output_dir / f"{'test' if split.test_split else 'val'}_pairs.json"
     weights = ["--checkpoint", args.checkpoint, "--finetuned", progress.best_path]
-    run.suggest("python", "evaluate_finetuned_model.py", *weights, "--feedback_file", kept)
+    suggest_evaluation(parts, feedback, slices, weights, args.output_dir, split.seed, run)
 
 
 def recipes_of(args: argparse.Namespace) -> tuple[Recipe, SplitRecipe]:

@@ -30,6 +30,7 @@ def test_evaluation_reports_the_change_and_guards_against_forgetting(run_script,
     assert result["change"]["eer"] == pytest.approx(result["after"]["eer"] - result["before"]["eer"])
     assert result["before"]["tar_at_far_0.001"] is None
     assert "insufficient data" in done.stdout
+    assert "overstates the gain, so there is no verdict on it, and a loss may stay unseen" in done.stderr  # hard pairs
     wrecked = torch.load(tiny_checkpoint, weights_only=True)
     wrecked["state_dict"]["features.module.fc.weight"] = torch.randn(128, 96 * 49) * 0.01
     wrecked["state_dict"]["features.module.layer1.0.conv1.weight"] *= 50

@@ -51,6 +51,16 @@ def figures_of(tmp_path, folder="recognition"):
     return {(row["model"], row["set"]): row for row in content["results"]}
 
 
+def test_a_set_that_errors_chose_is_named_so(run_script, tmp_path, features, pairs):
+    done = run_script(
+        "evaluate_recognition.py", "--features_list", features, "--set", f"hard={pairs}", "--folds", 2, "--resamples", 5
+    )
+    chosen = "120 of 120 pairs were chosen by a model's errors (strategy exact)"
+    assert f"note: hard: {chosen}: its figures are of such pairs, not of faces at large" in done.stderr
+    assert "120, 120 chosen by errors" in (tmp_path / "recognition" / "results.md").read_text()
+    assert [row["chosen_by_errors"] for row in figures_of(tmp_path).values()] == [120]
+
+
 @pytest.mark.slow(3)
 def test_one_table_over_checkpoints_and_sets(run_script, tmp_path, drawn_bin, tiny_checkpoint, other_checkpoint):
     done = run_script(

@@ -19,6 +19,7 @@ from magface_al.embedding.embedder import Embedder
 from magface_al.faces.preprocess import decode_image
 from magface_al.metrics.cosine import unit
 from magface_al.models.checkpoint import load_backbone
+from magface_al.pairs.chosen import is_mined
 from magface_al.pairs.pair_file import read_pairs
 from tests.support.scripts import ROOT
 
@@ -136,6 +137,7 @@ def test_only_the_chosen_layers_learn(run_script, tmp_path, flags, tiny_checkpoi
 @pytest.mark.slow(4)
 def test_wrong_answers_are_listed_for_a_second_look(run_script, tmp_path, feedback):
     content = json.loads(feedback.read_text())
+    content["pairs"] = [{**pair, "strategy": "random"} for pair in content["pairs"]]
     easiest = max((pair for pair in content["pairs"] if pair["label"] == 1), key=lambda pair: pair["similarity"])
     easiest["label"] = 0
     feedback.write_text(json.dumps(content))
@@ -154,7 +156,9 @@ def test_wrong_answers_are_listed_for_a_second_look(run_script, tmp_path, feedba
         "--output_dir",
         "out",
     )
-    listed = {pair.key() for pair in read_pairs(tmp_path / "out" / "relabel.json").pairs}
+    doubted = read_pairs(tmp_path / "out" / "relabel.json").pairs
+    assert all(map(is_mined, doubted))
+    listed = {pair.key() for pair in doubted}
     assert tuple(sorted((easiest["image1"], easiest["image2"]))) in listed
 
 

@@ -18,6 +18,7 @@ from magface_al.labelling.assignment import Settings
 from magface_al.labelling.web.serving import Door
 from magface_al.metrics.cosine import THRESHOLD
 from magface_al.models.architectures import ARCHITECTURES
+from magface_al.pairs.chosen import BALANCED, DOUBTED, FLIPPED, RANDOM, RANDOM_SLICE
 from magface_al.training.recipe import Augmentation, TrainingRecipe
 from tests.support.scripts import ROOT
 
@@ -86,6 +87,11 @@ def test_the_endings_of_pictures():
 
 def test_the_map_of_labels():
     assert files_with(lambda value, _: value == LABELS) == {"magface_al/faces/label_map.py"}
+
+
+def test_which_strategies_look_for_no_errors():
+    names = {RANDOM, BALANCED, RANDOM_SLICE, DOUBTED, FLIPPED}
+    assert files_with(lambda value, _: value in names) == {"magface_al/pairs/chosen.py"}
 
 
 def test_what_an_identity_is():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 
@@ -65,6 +66,20 @@ def test_labels_of_one_kind_leave_figures_undefined(run_script, tmp_path, featur
     assert [summary[name] for name in ("auc", "eer", "fmr", "best_threshold")] == [None] * 4
     assert summary["recall"] == summary["true_positives"] / len(same)
     assert "undefined" in done.stdout
+
+
+def test_rates_on_pairs_that_errors_chose_are_named_so(run_script, tmp_path, features, pairs):
+    content = [pair for pair in json.loads(pairs.read_text())["pairs"] if pair["label"] == 1][:8]
+    flags = ["--feedback_file", pairs, "--features_list", features, "--max_fp", 0, "--max_fn", 0]
+    note = "8 of 8 pairs were chosen by a model's errors (strategy exact): these rates are of such pairs, not of faces at large"
+    for kept, found in ((content, note), ([{**pair, "strategy": "random"} for pair in content], None)):
+        pairs.write_text(json.dumps(kept))
+        done = run_script("visualize_errors.py", *flags)
+        summary = json.loads((tmp_path / "magface_errors" / "error_summary.json").read_text())
+        assert (summary["note"], summary["chosen_by_errors"]) == (found, 8 if found else 0)
+        assert (note in done.stdout) == bool(found)
+        page = html.unescape((tmp_path / "magface_errors" / "index.html").read_text())
+        assert (note in page) == bool(found)
 
 
 def test_an_output_folder_that_cannot_be_made_is_named(run_script, features, pairs):

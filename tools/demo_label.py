@@ -64,12 +64,10 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
 
 def take_answers_away(known: Path, target: Path) -> None:
-    """The same pairs as a person gets them: without labels and names."""
+    """The same pairs as a person gets them: without labels and names. What chose them stays."""
     content = json.loads(known.read_text(encoding="utf-8"))
-    pairs = [
-        {"image1": p["image1"], "image2": p["image2"], "label": None, "similarity": p["similarity"]}
-        for p in content["pairs"]
-    ]
+    kept = ("image1", "image2", "similarity", "strategy")
+    pairs = [{**{key: pair[key] for key in kept}, "label": None} for pair in content["pairs"]]
     write_json(target, {"pairs": pairs, "root": content["root"]})
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from magface_al.choosing.mining import Mined, capped, hardest_genuines, hardest_impostors, sampled
+from magface_al.pairs.chosen import BALANCED
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair
 
 KINDS = {"same": SAME, "different": DIFFERENT}
@@ -87,7 +88,7 @@ class HardStrategy(NamedTuple):
 STRATEGIES = {
     "exact": HardStrategy(exact, "the hardest of all pairs", " within --max_per_image and --max_per_identity"),
     "sampled": HardStrategy(hardest_drawn, "the hardest of candidate_mult times as many random pairs"),
-    "balanced": HardStrategy(balanced, "random pairs"),
+    BALANCED: HardStrategy(balanced, "random pairs"),
 }
 
 

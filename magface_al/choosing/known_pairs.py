@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from magface_al.choosing import mining
+from magface_al.pairs.chosen import RANDOM
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair
 
 
@@ -22,7 +23,7 @@ def random_pairs(people: Mapping[str, Sequence[str]], count: int, rng: np.random
     same = mining.random_genuines(number, count // 2, rng)
     different = mining.random_impostors(number, count - count // 2, rng)
     pairs = [
-        Pair(names[i], names[j], label, {"identity1": owner[i], "identity2": owner[j], "strategy": "random"})
+        Pair(names[i], names[j], label, {"identity1": owner[i], "identity2": owner[j], "strategy": RANDOM})
         for label, rows in ((SAME, same), (DIFFERENT, different))
         for i, j in rows.tolist()
     ]

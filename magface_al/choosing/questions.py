@@ -16,6 +16,7 @@ from magface_al.choosing.mining import hardest_genuines, hardest_impostors, pair
 from magface_al.choosing.random_slice import Strata, draw_slice, plan_strata
 from magface_al.choosing.strategies import Picker, pick, unrecognisable_below
 from magface_al.choosing.wishes import Wishes
+from magface_al.pairs.chosen import RANDOM, RANDOM_SLICE
 from magface_al.pairs.pair_file import Pair
 
 NEAR, NEAR_PER_QUESTION = 20_000, 20  # pairs nearest the threshold that are kept as candidates
@@ -66,16 +67,16 @@ def choose(
     scanned = scan(faces, wishes.threshold, near, strata.edges, strata.listed, progress)
     number = {"batch": 1 + int(asked.round.max(initial=0))}
 
-    picker = Picker(wishes.max_per_image if wishes.strategy != "random" else 0)
+    picker = Picker(wishes.max_per_image if wishes.strategy != RANDOM else 0)
     pairs = []
     if slice_size:
         drawn = draw_slice(pool.unit, scanned, strata, known, slice_size, rng)
         picker.taken.update(map(tuple, drawn.pairs.tolist()))
         for pair, similarity, record in zip(drawn.pairs.tolist(), drawn.similarity, drawn.records(strata), strict=True):
-            pairs.append(pool.question(pair, similarity, {"strategy": "random_slice", **number, **record}))
+            pairs.append(pool.question(pair, similarity, {"strategy": RANDOM_SLICE, **number, **record}))
     found = _candidates(pool, scanned, faces, wishes, len(known.implied()[0]) + len(asked.pairs), rng)
     found = found.where(~known.covers(found.pairs))
-    if wishes.strategy != "random" and len(asked.pairs):
+    if wishes.strategy != RANDOM and len(asked.pairs):
         found = found.where(found.magnitude > _least_magnitude(pool, asked))
     for row, strategy in pick(found, wishes.strategy, wishes.budget - len(pairs), wishes.threshold, picker, rng):
         given = {} if found.given is None else {"given_label": int(found.given[row])}
@@ -92,7 +93,7 @@ def _candidates(
     For the strategy random these are random pairs instead: as many as wanted, and `spare` ones more for those known.
     """
     more = []
-    if wishes.strategy == "random":
+    if wishes.strategy == RANDOM:
         pairs = random_impostors(np.arange(len(pool.names)), wishes.budget + spare, rng)
         near, closest = (pairs, pair_cosines(pool.unit, pairs)), scanned.neighbour_similarity[:, :1]
         scanned = replace(scanned, near=near, neighbours=scanned.neighbours[:, :0], neighbour_similarity=closest)

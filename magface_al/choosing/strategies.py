@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from magface_al.command.errors import UserError
+from magface_al.pairs.chosen import RANDOM
 
 if TYPE_CHECKING:
     from magface_al.choosing.candidates import Candidates
@@ -112,7 +113,7 @@ STRATEGIES = {
     "diverse": Strategy(diverse, "promising and spread over the embedding space"),
     "quality": Strategy(quality, "hardest that can be recognised"),
     "mislabeled": Strategy(mislabeled, "given labels the model doubts"),
-    "random": Strategy(random, "baseline"),
+    RANDOM: Strategy(random, "baseline"),
 }
 
 

@@ -14,6 +14,7 @@ from magface_al.embedding.model_flags import ModelChoice
 from magface_al.embedding.pair_scores import score_pairs
 from magface_al.metrics import bootstrap
 from magface_al.metrics.roc import LABELS, Figures, best_threshold, percent
+from magface_al.pairs.chosen import FLIPPED, in_random_slice, mined, pairs_it_stands_for, picked_for_errors
 from magface_al.pairs.pair_file import SAME, Pair, describe, read_pairs
 from magface_al.pairs.people import pair_identities
 
@@ -25,7 +26,8 @@ Limits = dict[str, tuple[float, float] | None]
 class Comparison:
     """Similarities before and after, float32 [N], of N labelled pairs. Both are resampled together (paired bootstrap).
 
-    left_out: how many pairs could not be scored.
+    left_out: how many pairs could not be scored. weight float [N]: of how many pairs each is the sample, where all of them
+    were drawn for random slices; None where each counts as one.
     """
 
     def __init__(
@@ -40,11 +42,19 @@ class Comparison:
     ) -> None:
         self.left_out = left_out
         self.pairs, self.before, self.after, self.threshold = pairs, before, after, threshold
+        self.seed, self.resamples = seed, resamples
         self.same = np.array([pair.label == SAME for pair in pairs])
+        self.weight = pairs_it_stands_for(pairs) if all(map(in_random_slice, pairs)) else None
         of_before, of_after = (Figures(scores, self.same, threshold) for scores in (before, after))
-        self.figures_before, self.figures_after = of_before(), of_after()
-        weights = bootstrap.identity_resamples(*pair_identities(pairs), seed, resamples)
-        self._resampled = [(of_before(weight), of_after(weight)) for weight in weights]
+        self.figures_before, self.figures_after = of_before(self.weight), of_after(self.weight)
+        each = 1.0 if self.weight is None else self.weight
+        drawn = bootstrap.identity_resamples(*pair_identities(pairs), seed, resamples)
+        self._resampled = [(of_before(each * times), of_after(each * times)) for times in drawn]
+
+    def of(self, rows: np.ndarray) -> Comparison:
+        """The same of some of the pairs alone. rows: bool [N]."""
+        pairs = [pair for pair, keep in zip(self.pairs, rows, strict=True) if keep]
+        return Comparison(pairs, self.before[rows], self.after[rows], self.threshold, self.seed, self.resamples)
 
     def change(self) -> Values:
         """After minus before of every figure; None where either is undefined."""
@@ -56,13 +66,16 @@ class Comparison:
         return {name: bootstrap.interval([row[name] for row in drawn]) for name in self.figures_before}
 
     def best_thresholds(self) -> tuple[float | None, float | None]:
-        """The most accurate threshold before and after, on these very pairs."""
+        """The most accurate threshold before and after, on these very pairs; none where pairs stand for more than themselves."""
+        if self.weight is not None:
+            return None, None
         return best_threshold(self.before, self.same)[0], best_threshold(self.after, self.same)[0]
 
     def as_dict(self) -> dict[str, Any]:
         """For evaluation.json."""
         return {
             "pairs": len(self.pairs),
+            "chosen_by_errors": int(mined(self.pairs).sum()),
             "before": self.figures_before,
             "after": self.figures_after,
             "change": self.change(),
@@ -126,5 +139,5 @@ def flipped_pairs(comparison: Comparison) -> tuple[list[Pair], list[Pair]]:
 def _flipped(comparison: Comparison, row: int, outcome: str) -> Pair:
     """The pair with both similarities and what became of it, for flipped.json."""
     before, after = (round(float(scores[row]), 6) for scores in (comparison.before, comparison.after))
-    pair = comparison.pairs[row]
+    pair = picked_for_errors(comparison.pairs[row], FLIPPED)
     return replace(pair, extra={**pair.extra, "similarity_before": before, "similarity": after, "outcome": outcome})

@@ -6,6 +6,7 @@ from typing import Any
 
 from magface_al.embedding.pair_scores import PairScores
 from magface_al.metrics import bootstrap, roc
+from magface_al.pairs.chosen import mined, mined_in_words
 from magface_al.pairs.people import pair_identities
 
 
@@ -23,16 +24,25 @@ def summarize(scores: PairScores, threshold: float, seed: int) -> dict[str, Any]
         "pairs": len(same),
         "genuine_pairs": int(same.sum()),
         "impostor_pairs": int((~same).sum()),
+        "chosen_by_errors": int(mined(scores.pair_file.pairs).sum()),
+        "note": _note(scores),
         "best_threshold": best,
         "best_threshold_accuracy": best_accuracy,
         "intervals_95": bootstrap.intervals(figures, resamples),
     }
 
 
+def _note(scores: PairScores) -> str | None:
+    """What the rates are not, where errors chose pairs."""
+    chosen = mined_in_words(scores.pair_file.pairs)
+    return chosen and f"{chosen}: these rates are of such pairs, not of faces at large"
+
+
 def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """The figures of summarize as (name, value [interval])."""
     rows = [
         ("pairs", f"{summary['pairs']} ({summary['genuine_pairs']} genuine, {summary['impostor_pairs']} impostor)"),
+        *([("note", summary["note"])] if summary["note"] else []),
         ("false positives", str(summary["false_positives"])),
         ("false negatives", str(summary["false_negatives"])),
     ]

@@ -17,6 +17,7 @@ from magface_al.evaluation.results import distinct_names, markdown_table
 from magface_al.metrics import bootstrap
 from magface_al.metrics.kfold import FOLDS, PROTOCOLS, TenFold, cross_validate, fold_numbers
 from magface_al.metrics.roc import FAR_TARGETS, LABELS, Curve, Figures, percent
+from magface_al.pairs.chosen import mined, mined_in_words
 from magface_al.pairs.pair_file import PairFile, describe
 from magface_al.pairs.people import name_people, pair_identities
 from magface_al.pairs.verification_sets import read_verification_set
@@ -98,6 +99,8 @@ def read_sets(named: Sequence[tuple[str, Path]], roots: Sequence[Path], folds: i
         run.input(pair_file.path, f"{name}: {describe(pair_file.pairs)}")
         if len(set(pair_file.labels())) < 2 or len(pair_file.pairs) < folds:
             raise UserError(f"{path}: expected same and different pairs, and at least --folds {folds} of them")
+        if chosen := mined_in_words(pair_file.pairs):
+            run.note(f"{name}: {chosen}: its figures are of such pairs, not of faces at large")
     return sets
 
 
@@ -117,6 +120,7 @@ def evaluate_set(embedded: PairEmbeddings, listed: int, settings: Settings) -> V
         "pairs_left_out": listed - len(same),
         "genuine_pairs": int(same.sum()),
         "impostor_pairs": int((~same).sum()),
+        "chosen_by_errors": int(mined(embedded.pair_file.pairs).sum()),
         "accuracy": float(judged.accuracy.mean()),
         "accuracy_std": float(judged.accuracy.std()),
         "accuracy_standard_error": float(judged.accuracy.std(ddof=1) / np.sqrt(len(judged.accuracy))),
@@ -182,6 +186,8 @@ def detail_table(results: Results) -> str:
 def _details(figures: Mapping[str, Any]) -> list[str]:
     left_out = figures["pairs_left_out"]
     pairs = f"{figures['pairs']} of {figures['pairs'] + left_out}" if left_out else f"{figures['pairs']}"
+    if figures["chosen_by_errors"]:
+        pairs += f", {figures['chosen_by_errors']} chosen by errors"
     accuracy = f"{100 * figures['accuracy']:.2f} ± {100 * figures['accuracy_std']:.2f} %"
     limits = figures["intervals_95"] and figures["intervals_95"]["accuracy"]
     interval = f"[{100 * limits[0]:.2f}, {100 * limits[1]:.2f}] %" if limits else "people unknown"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from magface_al.metrics.cosine import unit
+from magface_al.pairs.chosen import mined
 from magface_al.pairs.pair_file import SAME, Pair
 from magface_al.pairs.people import given_names, image_identities
 
@@ -53,9 +54,15 @@ class AnsweredPairs:
     def ranked(self) -> str:
         """What every_pair ranks, in words."""
         if np.count_nonzero(self.named) < 2:
-            return "the answered validation pairs"
+            return self.answered()
         more = ", and the answered pairs of the others" if self._of_others().any() else ""
         return f"every pair of the named validation images{more}"
+
+    def answered(self) -> str:
+        """The pairs themselves, in words: also whether a model's errors chose them."""
+        chosen = int(mined(self.pairs).sum())
+        by = f" ({chosen} of {len(self.pairs)} chosen by a model's errors)" if chosen else ""
+        return f"the answered validation pairs{by}"
 
     def _of_others(self) -> np.ndarray:
         """bool [N]: the pairs with an image whose person has no name."""

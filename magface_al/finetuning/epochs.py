@@ -13,6 +13,7 @@ from magface_al.finetuning.answered_pairs import AnsweredPairs
 from magface_al.finetuning.recipe import LOSSES, Recipe
 from magface_al.finetuning.tuner import FineTuner
 from magface_al.finetuning.validation import validate
+from magface_al.pairs.chosen import mined_in_words
 from magface_al.training.progress import Progress
 
 
@@ -38,6 +39,8 @@ def report_gradient(train: AnsweredPairs, teacher: np.ndarray, recipe: Recipe, r
 
 def train_epochs(tuner: FineTuner, progress: Progress, val: AnsweredPairs, run: Run) -> None:
     """Train, validate and save, epoch by epoch. Ctrl-C keeps the epochs that are complete."""
+    if chosen := mined_in_words(val.pairs):
+        run.note(f"validation: {chosen}; its figures choose an epoch and are no measure of the gain")
     epochs = tuner.recipe.epochs
     try:
         for number in range(len(progress.history), epochs + 1):
@@ -61,7 +64,7 @@ def line_of(entry: dict[str, Any]) -> str:
 
     return (
         f"epoch {entry['epoch']:>3}: {figures('auc', 'eer')} of {entry['ranked']};  "
-        f"{figures('accuracy', 'best_threshold')} of the answered validation pairs;  {figures('magnitude')}"
+        f"{figures('accuracy', 'best_threshold')} of {entry['answered']};  {figures('magnitude')}"
     )
 
 

@@ -14,7 +14,8 @@ from magface_al.command.words import counted
 from magface_al.embedding.embedder import face_batches
 from magface_al.faces.image_list import read_image_list
 from magface_al.finetuning.recipe import SplitRecipe
-from magface_al.pairs.pair_file import Pair, PairFile, describe, join_files, read_pairs, write_pairs
+from magface_al.pairs.joined import join_files
+from magface_al.pairs.pair_file import Pair, PairFile, describe, read_pairs, write_pairs
 from magface_al.pairs.people import contradictions, contradictions_note
 from magface_al.pairs.splits import Split, split_pairs
 
@@ -22,19 +23,21 @@ PARTS = ("train", "val", "test")
 READ_TOGETHER = 64  # images that a thread decodes before it hands them over
 
 
-def read_feedback(paths: Sequence[Path], run: Run) -> PairFile:
-    """The answered pairs of all files, without those that only measure the error. Says which answers cannot all be right."""
+def read_feedback(paths: Sequence[Path], run: Run) -> tuple[PairFile, list[Pair]]:
+    """The answered pairs of all files, apart from those that only measure the error (random slices), and those. Says which
+    answers cannot all be right."""
     files = [read_pairs(path).labelled() for path in paths]
     for file in files:
         run.input(file.path, describe(file.pairs))
     answered = join_files(files)
     feedback = answered.without_holdout()
-    if held_out := len(answered.pairs) - len(feedback.pairs):
+    slices = [pair for pair in answered.pairs if pair.is_holdout()]
+    if slices:
         are = "pair of random slices (holdout) is", "pairs of random slices (holdout) are"
-        run.note(f"{counted(held_out, *are)} left out of training and validation")
+        run.note(f"{counted(len(slices), *are)} left out of training and validation")
     if wrong := contradictions(feedback.pairs):
         run.note(contradictions_note(wrong))
-    return feedback
+    return feedback, slices
 
 
 def read_faces(images: Sequence[tuple[str, Path]], workers: int, size: int, run: Run) -> dict[str, np.ndarray]:

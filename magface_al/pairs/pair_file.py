@@ -131,23 +131,6 @@ def _read_pair(path: Path, index: int, entry: Any) -> Pair:
     return Pair(image1, image2, None if label is None else int(label), entry)
 
 
-def join_files(files: Sequence[PairFile]) -> PairFile:
-    """Several pairs files as one. Images go by their full paths, so that one image is one whichever file names it; of a pair
-    that stands in several files the last one counts, but once in a random slice it stays there. A single file stays as it is."""
-    if len(files) == 1:
-        return files[0]
-    joined: dict[tuple[str, str], Pair] = {}
-    for file in files:
-        for pair in file.pairs:
-            image1, image2 = (str(file.locate(name).resolve()) for name in (pair.image1, pair.image2))
-            placed = replace(pair, image1=image1, image2=image2)
-            earlier = joined.get(placed.key())
-            if earlier is not None and earlier.is_holdout():
-                placed = replace(placed, extra={**placed.extra, "holdout": True})
-            joined[placed.key()] = placed
-    return PairFile(files[0].path, list(joined.values()))
-
-
 def write_pairs(path: Path, pairs: Iterable[Pair], **extra: Any) -> None:
     """Write pairs, and any other top-level keys, as a pairs file."""
     write_json(path, {"pairs": [pair.to_dict() for pair in pairs], **extra})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,13 +28,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+TITLE_WIDTH = 130  # characters
 
-def draw_histogram(axes: Axes, similarity: np.ndarray, same: np.ndarray, threshold: float, title: str) -> None:
-    """Shares of genuine and impostor pairs over the cosine, with the threshold."""
+
+def draw_histogram(
+    axes: Axes,
+    similarity: np.ndarray,
+    same: np.ndarray,
+    threshold: float,
+    title: str,
+    weight: np.ndarray | None = None,
+) -> None:
+    """Shares of genuine and impostor pairs over the cosine, with the threshold. weight float [N]: how often a pair counts."""
+    weight = np.ones(len(same)) if weight is None else weight
     bins = np.linspace(min(-0.2, float(similarity.min())), 1, 61).tolist()
     for kind, colour, name in ((same, GENUINE, "genuine"), (~same, IMPOSTOR, "impostor")):
         if kind.any():
-            weights = np.full(np.count_nonzero(kind), 100 / np.count_nonzero(kind))
+            weights = 100 * weight[kind] / weight[kind].sum()
             axes.hist(similarity[kind], bins=bins, weights=weights, histtype="stepfilled", alpha=0.45, color=colour)
             label = f"{name} ({kind.sum()})"
             axes.hist(similarity[kind], bins=bins, weights=weights, histtype="step", color=colour, label=label)
@@ -110,15 +121,26 @@ def cmc_figure(curves: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-def before_after_figure(before: np.ndarray, after: np.ndarray, same: np.ndarray, threshold: float) -> Figure:
-    """Histograms before and after, both ROCs, and every pair's similarity before against after. Scores float [N]."""
+def before_after_figure(
+    before: np.ndarray,
+    after: np.ndarray,
+    same: np.ndarray,
+    threshold: float,
+    title: str,
+    weight: np.ndarray | None = None,
+) -> Figure:
+    """Histograms before and after, both ROCs, and every pair's similarity before against after. Scores float [N].
+
+    title: which pairs these are, and whether errors chose them; weight float [N]: how often each counts.
+    """
     figure = new_figure(12, 8)
+    figure.suptitle(textwrap.fill(title, TITLE_WIDTH).replace("$", r"\$"), fontsize=10)
     (left, right), (roc, scatter) = figure.subplots(2, 2)
-    draw_histogram(left, before, same, threshold, "before")
-    draw_histogram(right, after, same, threshold, "after")
+    draw_histogram(left, before, same, threshold, "before", weight)
+    draw_histogram(right, after, same, threshold, "after", weight)
     for axes in (left, right):
         axes.set_xlim(min(-0.2, float(before.min()), float(after.min())), 1)
-    series = {name: Ranking(scores, same).roc() for name, scores in (("before", before), ("after", after))}
+    series = {name: Ranking(scores, same).roc(weight) for name, scores in (("before", before), ("after", after))}
     draw_curve(roc, series, int(np.count_nonzero(~same)), errors=False)
     roc.set_title("ROC of the answered pairs")
     for kind, colour, name in ((same, GENUINE, "genuine"), (~same, IMPOSTOR, "impostor")):

@@ -17,14 +17,16 @@ LEGEND_WIDTH = 80  # characters
 def history_figure(history: Sequence[Mapping[str, Any]], best_epoch: int, select_by: str) -> Figure:
     """Training loss and the validation figures over the epochs; epoch 0 is the start, the best epoch is marked.
 
-    The legend says which pairs each figure is of: an entry's "ranked" names those that AUC and EER rank.
+    The legend says which pairs each figure is of: an entry's "ranked" names those that AUC and EER rank, "answered" those of
+    the accuracy.
     """
     figure = new_figure(10, 4.6)
     loss, validation = figure.subplots(1, 2)
     trained = [entry for entry in history if entry.get("loss") is not None]
     loss.plot([entry["epoch"] for entry in trained], [entry["loss"] for entry in trained], "o-", color=NEUTRAL)
     loss.set(xlabel="epoch", ylabel="mean training loss", title="training loss")
-    ranked, answered = history[-1].get("ranked", "the validation pairs"), "the answered validation pairs"
+    ranked = history[-1].get("ranked", "the validation pairs")
+    answered = history[-1].get("answered", "the answered validation pairs")
     for name, colour, pairs in (("auc", GENUINE, ranked), ("accuracy", SERIES[2], answered), ("eer", IMPOSTOR, ranked)):
         points = [(entry["epoch"], entry[f"val_{name}"]) for entry in history if entry[f"val_{name}"] is not None]
         if points:

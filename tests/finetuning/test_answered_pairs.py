@@ -38,3 +38,13 @@ def test_what_is_ranked_is_said_in_words(named, count, words):
     assert entry["ranked"] == words
     assert f"eer {entry['val_eer']:.4f} of {words};" in line_of(entry)
     assert "of the answered validation pairs;  magnitude" in line_of(entry)
+
+
+def test_pairs_that_errors_chose_are_named_so():
+    entry = {"ranked": "", "answered": "", "epoch": 3}
+    pairs = [Pair("0a", "0b", 1, {"strategy": "exact"}), Pair("1a", "1b", 0, {"strategy": "random"})]
+    indexed = index_pairs(pairs, {f"{k}{side}": np.zeros((2, 2, 3), np.uint8) for k in range(2) for side in "ab"})
+    entry |= validate(lambda faces: np.eye(4, dtype=np.float32) + 0.1, indexed, 0.4)
+    words = "the answered validation pairs (1 of 2 chosen by a model's errors)"
+    assert entry["answered"] == entry["ranked"] == words
+    assert line_of(entry).count(words) == 2

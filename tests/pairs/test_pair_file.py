@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from magface_al.command.errors import UserError
-from magface_al.pairs.pair_file import Pair, describe, join_files, read_pairs, write_pairs
+from magface_al.pairs.pair_file import Pair, describe, read_pairs, write_pairs
 from magface_al.pairs.people import contradictions, image_identities
 
 
@@ -60,22 +60,3 @@ def test_pairs_are_described_in_words():
     assert describe(pairs) == "3 pairs (1 same, 1 different, 1 unanswered)"
     assert describe(pairs[:1]) == "1 pair (1 same)"
     assert describe([]) == "no pairs"
-
-
-def test_joined_files_know_an_image_by_its_place_and_never_let_go_of_a_random_slice(tmp_path, write_pairs_file):
-    for name in ("a.png", "b.png", "c.png"):
-        (tmp_path / name).touch()
-    (tmp_path / "deeper").mkdir()
-    asked = [
-        {"image1": "a.png", "image2": "b.png", "label": 0, "holdout": True},
-        {"image1": "a.png", "image2": "c.png", "label": 0},
-    ]
-    mined = [
-        {"image1": "../b.png", "image2": "../a.png", "label": 1},
-        {"image1": "../c.png", "image2": "../a.png", "label": 1},
-    ]
-    files = [read_pairs(write_pairs_file(asked)), read_pairs(write_pairs_file(mined, "deeper/mined.json"))]
-    joined = join_files(files)
-    assert [(pair.label, pair.is_holdout()) for pair in joined.pairs] == [(1, True), (1, False)]
-    assert set(joined.images()) == {str(tmp_path / name) for name in ("a.png", "b.png", "c.png")}
-    assert [pair.label for pair in joined.without_holdout().pairs] == [1]

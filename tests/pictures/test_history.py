@@ -11,6 +11,7 @@ def test_the_legend_says_which_pairs_each_figure_is_of():
             "epoch": k,
             "loss": k or None,
             "ranked": "every pair of six",
+            "answered": "the answered pairs (7 of 9 chosen by a model's errors)",
             "val_auc": 0.9,
             "val_eer": 0.1,
             "val_accuracy": 0.8,
@@ -22,6 +23,6 @@ def test_the_legend_says_which_pairs_each_figure_is_of():
     assert labels == {
         "auc of every pair of six",
         "eer of every pair of six (selects)",
-        "accuracy of the answered validation pairs",
+        "accuracy of the answered pairs (7 of 9 chosen by a model's errors)",
         "best: epoch 2",
     }

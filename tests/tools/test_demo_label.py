@@ -19,6 +19,7 @@ def test_the_demo_opens_the_labeller_on_drawn_people_and_goes_on_where_it_ended(
         ann.answer(question["pair"], "same")
         server.stop()
         assert [pair["label"] for pair in server.exported()].count(1) == 1
+        assert {pair["strategy"] for pair in server.exported()} == {"sampled"}  # so they are known to be hard ones
         server.start()
         assert "create_test_feedback.py" not in server.output
         assert Client(server).call("progress")["settled"] == 1
