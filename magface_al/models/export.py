@@ -20,7 +20,7 @@ from magface_al.models.backbone import FAMILIES, Backbone
 from magface_al.models.checkpoint import batch_norms, prefixed, save_backbone
 from magface_al.models.export_layouts import DEFAULT, EXPORT_LAYOUTS
 from magface_al.models.iresnet import IResNet
-from magface_al.models.weight_files import OUR_KEY
+from magface_al.models.records import OUR_KEY
 
 SUFFIXES = (".onnx", ".safetensors", ".pth")
 ONNX_TOLERANCE = 1e-4

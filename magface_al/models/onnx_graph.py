@@ -15,7 +15,7 @@ from magface_al.command.extras import require
 from magface_al.command.files import sha256
 from magface_al.faces.preprocess import PRESETS, Preprocessing
 from magface_al.models.backbone import Backbone
-from magface_al.models.weight_files import parse_record
+from magface_al.models.records import parse_record
 
 
 class OnnxNetwork(nn.Module):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from magface_al.command.errors import UserError
-from magface_al.command.pickles import check_program
+from magface_al.command.pickles import TooLarge, check_program
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, PairFile
 
 MAX_IMAGE_BYTES = 1 << 22  # an aligned face has a few kilobytes
@@ -34,8 +34,11 @@ def read_bin(path: Path) -> PairFile:
         content = _Reader(data).load()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file, expected a .bin verification set") from None
+    except TooLarge as error:
+        raise UserError(f"{path}: refused, it {error}; copy it again") from None
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path}: refused, {error}; a verification set holds images and bools only") from None
+        why = " ".join(str(error).split())  # Python's own words may be two lines
+        raise UserError(f"{path}: refused, {why}; a verification set holds images and bools only") from None
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, EOFError, MemoryError, OverflowError) as error:
         raise UserError(
             f"{path}: truncated, or no verification set ({str(error) or type(error).__name__}); copy it again"
