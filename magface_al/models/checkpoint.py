@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import replacing, sha256
+from magface_al.command.files import sha256
 from magface_al.faces.preprocess import PRESETS, Preprocessing
 from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.backbone import FAMILIES, Backbone, recorded_preprocessing
@@ -19,6 +19,7 @@ from magface_al.models.export_layouts import DEFAULT as OUR_LAYOUT
 from magface_al.models.export_layouts import EXPORT_LAYOUTS
 from magface_al.models.layouts import read_layout
 from magface_al.models.records import OUR_KEY
+from magface_al.models.saving import save_torch
 from magface_al.models.soundness import unsound
 from magface_al.models.weight_files import State, read_weights
 
@@ -140,5 +141,4 @@ def save_backbone(
     state = prefixed(model, EXPORT_LAYOUTS[layout].prefix)
     record = {"preprocessing": preprocessing.to_dict(), "family": family, "bn_eps": batch_norms(model)[0].eps}
     ours = {**(manifest or {}), **record}
-    with replacing(path, "wb") as file:
-        torch.save({"epoch": epoch, "arch": arch, "state_dict": state, OUR_KEY: ours, **extra}, file)
+    save_torch(path, {"epoch": epoch, "arch": arch, "state_dict": state, OUR_KEY: ours, **extra})

@@ -41,6 +41,7 @@ def train_epochs(
         for number in range(len(progress.history) + 1, trainer.recipe.epochs + 1):
             started, first = time.monotonic(), progress.steps
             take_steps(number, trainer, progress, events, save_steps)
+            progress.check(number)
             speed = (trainer.steps - first) * trainer.recipe.batch_size / (time.monotonic() - started)
             validation = validate(trainer, sets)
             seconds = round(time.monotonic() - started, 2)

@@ -26,6 +26,12 @@ class Learner:
         self.averaged = start.model.eval()
         self.step = 0
 
+    def own_weights(self):
+        return {"model": self.averaged.state_dict()}
+
+    def own_state(self):
+        return {}
+
     def state_dict(self):
         return {"step": self.step}
 
