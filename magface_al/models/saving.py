@@ -15,7 +15,7 @@ from magface_al.command.files import replacing
 def save_torch(path: Path, content: Any) -> None:
     """torch.save into a file that is whole or absent. Raises OSError with the file's name, of a full disk for example."""
     with _named(path), replacing(path, "wb") as file:
-        target = _Remembering(file)
+        target: Any = _Remembering(file)  # has what torch.save asks for
         try:
             torch.save(content, target)
             file.flush()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import nn
 
 from magface_al.command.errors import UserError, WorkError
@@ -141,10 +142,7 @@ class Progress:
     def _stop_if(self, wrong: str, epoch: int) -> None:
         if not all_true(not wrong, self.learner.device):
             step = f", step {self.steps}" if self.steps else ""
-            raise WorkError(
-                f"training diverged in epoch {epoch}{step}: {wrong or 'the numbers of another process are not sound'}; "
-                "nothing of it was saved, and the files written before stay as they were; try a lower --lr"
-            )
+            raise diverged(f"in epoch {epoch}{step}: {wrong or 'the numbers of another process are not sound'}")
 
     def _save_checkpoints(self, entry: Entry, best: bool) -> None:
         if rank() > 0:
@@ -232,6 +230,13 @@ TRAINING = Habits(
     picture=training_figure,
     validation=lambda entry: entry["validation"],
 )
+
+
+def diverged(where: str) -> WorkError:
+    """The error of a training whose numbers have gone out of hand: where, and what was seen."""
+    return WorkError(
+        f"training diverged {where}; it is not saved, and what was written before stays as it was; start anew with a lower --lr"
+    )
 
 
 def figures_in(entry: Entry) -> list[tuple[str, float]]:
