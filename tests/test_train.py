@@ -271,7 +271,7 @@ def test_bad_data_and_flags_end_in_one_clear_line(run_script, tmp_path, images, 
     ("batch", "rate", "message"),
     [
         (2, 1e30, "20 steps in a row"),
-        (6, 1e6, "of 10 steps had no finite gradient"),
+        (6, 1e6, "training diverged in epoch 1"),  # its weights are too large, or most of its steps were skipped
         (60, 1e20, "training diverged in epoch 1, step 1: model."),
     ],
 )
