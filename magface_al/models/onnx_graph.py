@@ -59,8 +59,9 @@ class OnnxNetwork(nn.Module):
             4  # nothing: errors are raised too, and warnings about a foreign graph are of no use
         )
         state = self._runtime.capi.onnxruntime_pybind11_state
+        # UnicodeDecodeError: its own message names something in the graph that is not UTF-8
         broken = (state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument, state.Fail, state.NotImplemented,
-                  state.RuntimeException)  # fmt: skip
+                  state.RuntimeException, UnicodeDecodeError)  # fmt: skip
         try:
             return self._runtime.InferenceSession(str(self.path), options, providers=[provider])
         except state.NoSuchFile:

@@ -136,8 +136,10 @@ def test_a_resumed_run_takes_up_the_epoch_under_way(tmp_path, start):
     progress.count({"loss": 2.0, "skipped": 0.0})
     progress.save_state()
     again = training(tmp_path, start)
-    (tmp_path / "history.json").unlink()  # as if the run had been cut before it was written
+    for name in ("history.json", "history.png"):  # as if the run had been cut before they were written
+        (tmp_path / name).unlink()
     again.resume()
+    assert (tmp_path / "history.png").exists()
     assert (again.learner.step, again.steps, again.sums["loss"], again.best_epoch) == (7, 1, 2, 1)
     assert json.loads((tmp_path / "history.json").read_text())["epochs"] == again.history == progress.history
     again.forget()
