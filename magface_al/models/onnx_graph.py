@@ -18,6 +18,7 @@ from magface_al.faces.preprocess import PRESETS, Preprocessing
 from magface_al.models.backbone import Backbone
 from magface_al.models.records import parse_record
 from magface_al.models.soundness import unsound
+from magface_al.models.weight_files import require_file
 
 MAX_PIXELS = 1 << 26  # a batch of 5,000 faces of 112 px
 
@@ -33,6 +34,7 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         self.path = path
         self._runtime = require("onnxruntime", f"to run {path.name}", "export")
+        require_file(path, "an ONNX graph")
         self._session = self._open("CPUExecutionProvider")
         try:
             inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
@@ -64,8 +66,6 @@ class OnnxNetwork(nn.Module):
                   state.RuntimeException, UnicodeDecodeError)  # fmt: skip
         try:
             return self._runtime.InferenceSession(str(self.path), options, providers=[provider])
-        except state.NoSuchFile:
-            raise UserError(f"{self.path}: no such file, expected an ONNX graph") from None
         except broken as error:
             reason = " ".join(str(error).split())[:400]
             raise UserError(f"{self.path}: truncated, or no ONNX graph that onnxruntime can run ({reason})") from None

@@ -6,14 +6,13 @@ inflates to a gigabyte, are enough to fill a machine's memory.
 
 from __future__ import annotations
 
-import errno
 import io
 import math
 import mmap
 import pickle
 from pathlib import Path
 from typing import IO, Any
-from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 from magface_al.command.pickles import TooLarge, check_program
 
@@ -26,7 +25,8 @@ def check_pth(path: Path) -> set[str]:
 
     A zip archive's checksums are compared (50 ms for 250 MB, once the file is in memory). Records with checksum 0 have
     none: torch.serialization.set_crc32_options(False) writes such. Nor has the format before PyTorch 1.6 any.
-    Raises TooLarge, BadZipFile, pickle.UnpicklingError, or ValueError and its like for a file that is broken or none.
+    Raises TooLarge, BadZipFile, pickle.UnpicklingError, or ValueError and its like for a file that is broken or none; an
+    OSError (EINVAL) where an archive points before its beginning.
     """
     with path.open("rb") as file:
         if file.read(4) == b"PK\x03\x04":
@@ -49,24 +49,15 @@ def _check_archive(file: IO[bytes]) -> set[str]:
         if sum(record.file_size for record in records) > length:
             raise BadZipFile("its records announce more bytes than the file has")
         for record in records:
-            _compare_checksum(archive, record)
+            if record.CRC == 0:
+                del record.CRC  # zipfile compares none where there is none
+            with archive.open(record) as stream:  # compares the name, and at the end of the record the checksum
+                while stream.read(1 << 20):
+                    pass
         data = archive.read(f"{records[0].filename.split('/')[0]}/data.pkl")
     reading = _Account(length)
     reading.take(io.BytesIO(data), len(data))
     return reading.names
-
-
-def _compare_checksum(archive: ZipFile, record: ZipInfo) -> None:
-    if record.CRC == 0:
-        del record.CRC  # zipfile compares none where there is none
-    try:
-        with archive.open(record) as stream:  # compares the name, and at the end of the record the checksum
-            while stream.read(1 << 20):
-                pass
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        raise BadZipFile(f"{record.filename} begins before the file does") from None
 
 
 def _check_legacy(content: mmap.mmap, length: int) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import struct
 import warnings
@@ -43,19 +44,18 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a .pth file without running any code in it. Raises UserError for anything but tensors in plain containers,
     and for a file that was damaged (where its format says so, see pth_checks) or announces more than it holds."""
+    require_file(path, "a checkpoint (.pth)")
     try:
         with _placeholders(check_pth(path)), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of pickle protocols: the file is read or refused
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file, expected a checkpoint (.pth)") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a folder, expected a checkpoint (.pth)") from None
     except TooLarge as error:
         raise UserError(f"{path}: refused, it {error}; copy or download it again") from None
     except pickle.UnpicklingError as error:
         raise UserError(f"{path}: {_why_refused(error)}") from None
-    except BROKEN as error:
+    except (OSError, *BROKEN) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that: it points before its own beginning
+            raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{path}: truncated, or no PyTorch checkpoint ({reason}); copy or download it again") from None
     if not isinstance(content, dict):
@@ -63,6 +63,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: holds a {type(content).__name__}, expected a dictionary of tensors or one with a state_dict"
         )
     return content
+
+
+def require_file(path: Path, expected: str) -> None:
+    """Raises UserError for what is no file that can be read through: absent, a folder, a pipe, a device."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file, expected {expected}")
+    if not path.is_file():
+        raise UserError(f"{path}: is {'a folder' if path.is_dir() else 'no regular file'}, expected {expected}")
 
 
 class _Placeholder:
@@ -102,14 +110,16 @@ def _state_dict(path: Path, content: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors of a .safetensors file and our record from its metadata. Raises UserError."""
+    """The tensors of a .safetensors file and our record from its metadata. Raises UserError.
+
+    The format has no checksum; the library refuses a file that is shorter or longer than its header says.
+    """
     safetensors = require("safetensors", f"to read {path.name}", "export")
+    require_file(path, "weights (.safetensors)")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # it is no mapping: no iteration
             metadata = file.metadata() or {}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file, expected weights (.safetensors)") from None
     except safetensors.SafetensorError as error:
         raise UserError(f"{path}: truncated, or no safetensors file ({error}); copy or download it again") from None
     return {key: value for key, value in state.items() if is_plain(value)}, parse_record(path, metadata)

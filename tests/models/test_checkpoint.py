@@ -181,3 +181,23 @@ def test_a_record_without_a_meaning_is_refused_in_one_line(tmp_path, tiny, recor
     with pytest.raises(UserError, match=f"w.pth: .*{message}") as error:
         load_backbone(tmp_path / "w.pth")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("harm", ["longer", "shorter", "header", "giant header"])
+def test_a_safetensors_file_of_another_length_than_its_header_says_is_refused(tmp_path, tiny, harm):
+    path = tmp_path / "w.safetensors"
+    save_file(tiny["state_dict"], path)
+    whole = path.read_bytes()
+    changed = {"longer": whole + b"\0" * 4, "shorter": whole[:-4], "header": whole[:200], "giant header": b"\xff" * 7 + b"\0" + whole[8:]}  # fmt: skip
+    path.write_bytes(changed[harm])
+    refused(path, r"w\.safetensors: truncated, or no safetensors file")
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors", "onnx"])
+def test_what_is_no_file_is_said_to_be_none(tmp_path, suffix):
+    path = tmp_path / f"w.{suffix}"
+    path.mkdir()
+    refused(path, f"w.{suffix}: is a folder, expected ")
+    path.rmdir()
+    os.mkfifo(path)
+    refused(path, f"w.{suffix}: is no regular file, expected ")
