@@ -38,7 +38,7 @@ def report_gradient(train: AnsweredPairs, teacher: np.ndarray, recipe: Recipe, r
 
 def train_epochs(tuner: FineTuner, progress: Progress, val: AnsweredPairs, run: Run) -> None:
     """Train, validate and save, epoch by epoch. Ctrl-C keeps the epochs that are complete."""
-    number = epochs = tuner.recipe.epochs
+    epochs = tuner.recipe.epochs
     try:
         for number in range(len(progress.history), epochs + 1):
             steps = tqdm(tuner.epoch(number), total=tuner.steps // epochs, unit="step", desc=f"epoch {number}/{epochs}")

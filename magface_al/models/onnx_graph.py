@@ -57,9 +57,7 @@ class OnnxNetwork(nn.Module):
     def _open(self, provider: str) -> Any:
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = (
-            4  # nothing: errors are raised too, and warnings about a foreign graph are of no use
-        )
+        options.log_severity_level = 4  # nothing: errors are raised too, and warnings about a foreign graph of no use
         state = self._runtime.capi.onnxruntime_pybind11_state
         # UnicodeDecodeError: its own message names something in the graph that is not UTF-8
         broken = (state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument, state.Fail, state.NotImplemented,

@@ -128,7 +128,7 @@ class Progress:
             self.best_epoch = entry["epoch"]
         self._save_checkpoints(entry, best)
         if epoch > 0:
-            self._save_state()
+            self.save_state()
         self._save_history()
         return best
 
@@ -169,11 +169,8 @@ class Progress:
         save_figure(self.habits.picture(self.history, self.best_epoch), self.folder / PICTURE)
 
     def save_state(self) -> None:
-        """Write the state to resume from, within an epoch. Every process calls it; rank 0 writes. Raises as check does."""
+        """Write the state to resume from. Every process calls it; rank 0 writes. Raises WorkError as check does."""
         self.check(len(self.history) + 1)
-        self._save_state()
-
-    def _save_state(self) -> None:
         learner = self.learner.state_dict()
         if learner is None:
             return
