@@ -21,6 +21,7 @@ from magface_al.metrics.cosine import unit
 from magface_al.models.checkpoint import load_backbone
 from magface_al.pairs.chosen import is_mined
 from magface_al.pairs.pair_file import read_pairs
+from magface_al.pictures.canvas import save_figure
 from tests.support.scripts import ROOT
 
 
@@ -76,6 +77,29 @@ def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(run_script, tmp_
     assert "was trained with lr 0.0001, expected 0.5" in done.stderr
     done = run_script("finetune_on_feedback.py", *flags, "--output_dir", "empty", "--resume_training", code=2)
     assert "no training to resume" in done.stderr
+
+
+DRAWN = ("history.json", "history.png", "relabel.json", "manifest.json")
+
+
+@pytest.mark.slow(4)
+@pytest.mark.parametrize("lost", [DRAWN, DRAWN[1:]], ids=["before its history", "before its picture"])
+def test_a_run_that_was_cut_while_it_drew_its_last_picture_is_repaired(run_script, tmp_path, flags, monkeypatch, lost):
+    flags = [*flags, "--epochs", 2, "--output_dir", "out"]
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        pictures = iter([save_figure, save_figure, die])
+        patched.setattr("magface_al.training.progress.save_figure", lambda *rest: next(pictures)(*rest))
+        run_script("finetune_on_feedback.py", *flags, code=130)
+    for name in lost:
+        (tmp_path / "out" / name).unlink(missing_ok=True)
+    done = run_script("finetune_on_feedback.py", *flags, "--resume_training")
+    assert "epoch   2" not in done.stdout  # all of them are done
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= set(DRAWN)
+    assert len(json.loads((tmp_path / "out" / "history.json").read_text())["epochs"]) == 3
 
 
 @pytest.mark.slow(3)

@@ -107,6 +107,18 @@ def test_a_missing_package():
     assert {name for name, tree in CODE.items() if catches(tree)} == {"magface_al/command/extras.py"}
 
 
+def test_the_way_of_weights_from_and_to_files():
+    assert {name for name, tree in CODE.items() if calls(tree, "torch.load")} == {"magface_al/models/weight_files.py"}
+    assert {name for name, tree in CODE.items() if calls(tree, "torch.save")} == {"magface_al/models/saving.py"}
+
+
+def test_what_is_a_finite_weight():
+    looks = {"magface_al/models/soundness.py", "magface_al/training/trainer.py", "magface_al/finetuning/tuner.py"}
+    assert {
+        name for name, tree in CODE.items() if calls(tree, "torch.isfinite")
+    } <= looks  # the two of a loss, a gradient
+
+
 def test_lines_of_lists():
     """The text feature store has a reader of its own, for speed; everything else takes lines from one place."""
     found = {

@@ -267,11 +267,23 @@ def test_bad_data_and_flags_end_in_one_clear_line(run_script, tmp_path, images, 
     assert message in run_script("train.py", "--data", "train.list", *SMALL, *flags, code=code).stderr
 
 
-def test_a_rate_that_diverges_ends_with_the_last_checkpoint_kept(run_script, tmp_path, people):
-    done = run_script("train.py", "--data", people / "records", "--arch", "iresnet_tiny", "--batch_size", 2, "--epochs", 2, "--lr", 1e30,
+@pytest.mark.parametrize(
+    ("batch", "rate", "message"),
+    [
+        (2, 1e30, "20 steps in a row"),
+        (6, 1e6, "training diverged in epoch 1"),  # its weights are too large, or most of its steps were skipped
+        (60, 1e20, "training diverged in epoch 1, step 1: model."),
+    ],
+)
+def test_a_rate_that_diverges_ends_in_words_and_its_weights_are_not_kept(
+    run_script, tmp_path, people, batch, rate, message
+):
+    done = run_script("train.py", "--data", people / "records", "--arch", "iresnet_tiny", "--batch_size", batch, "--epochs", 2, "--lr", rate,
                       "--clip", 1e30, "--force_cpu", code=1)  # fmt: skip
-    assert "20 steps in a row" in done.stderr
-    assert "try a lower --lr" in done.stderr
+    assert message in done.stderr
+    assert "a lower --lr" in done.stderr
+    assert "best" not in done.stdout
+    assert not list((tmp_path / "trained").glob("*.pth"))
 
 
 def test_lambda_below_its_bound_and_an_unscaled_rate_are_noted(run_script, people):

@@ -46,6 +46,7 @@ def train_epochs(tuner: FineTuner, progress: Progress, val: AnsweredPairs, run: 
         for number in range(len(progress.history), epochs + 1):
             steps = tqdm(tuner.epoch(number), total=tuner.steps // epochs, unit="step", desc=f"epoch {number}/{epochs}")
             loss = float(np.mean(list(steps)))
+            progress.check(number)
             embedder = Embedder(tuner.averaged, tuner.preprocessing, tuner.device)
             figures = validate(embedder, val, tuner.recipe.threshold)
             best = progress.record({"epoch": number, "loss": loss, **figures})

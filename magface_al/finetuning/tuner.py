@@ -130,13 +130,17 @@ class FineTuner:
             embedded = model(to_input(faces, self.preprocessing))
         return embedded.float()
 
+    def own_weights(self) -> dict[str, Any]:
+        """The network and its average."""
+        return {"model": self.model.state_dict(), "averaged": self.averaged.state_dict()}
+
+    def own_state(self) -> dict[str, Any]:
+        """What the optimizer remembers."""
+        return {"optimizer": self.optimizer.state_dict()["state"]}
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next epoch depends on; the random order follows from the seed."""
-        return {
-            "model": self.model.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
+        return self.own_weights() | {"optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken."""

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import sha256
-from magface_al.command.outputs import replacing
-from magface_al.faces.preprocess import PRESETS
+from magface_al.faces.preprocess import PRESETS, Preprocessing
 from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.backbone import FAMILIES, Backbone, recorded_preprocessing
 from magface_al.models.backbones import build_backbone
 from magface_al.models.export_layouts import DEFAULT as OUR_LAYOUT
 from magface_al.models.export_layouts import EXPORT_LAYOUTS
 from magface_al.models.layouts import read_layout
-from magface_al.models.weight_files import OUR_KEY, State, read_weights
-
-if TYPE_CHECKING:
-    from magface_al.faces.preprocess import Preprocessing
+from magface_al.models.records import OUR_KEY
+from magface_al.models.saving import save_torch
+from magface_al.models.soundness import unsound
+from magface_al.models.weight_files import State, read_weights
 
 
 def load_backbone(path: Path, arch: str = "auto", preprocessing: str = "auto", *, trainable: bool = False) -> Backbone:
-    """Load a file of any known layout (.pth, .safetensors, .onnx). Raises UserError unless all of a backbone is in it.
+    """Load a file of any known layout (.pth, .safetensors, .onnx). Raises UserError unless all of a backbone is in it, in
+    finite numbers.
 
     arch "auto" reads the architecture from the tensors; a name is checked against them. preprocessing "auto" takes what
     the file records, or its family's convention; a preset's name overrides both. trainable: refuse what can only be run.
@@ -45,12 +45,17 @@ def load_backbone(path: Path, arch: str = "auto", preprocessing: str = "auto", *
         raise UserError(
             f"{path}: holds weights of {layout.arch}, expected {arch}; use --arch {layout.arch}, or leave --arch out"
         )
+    aside = set(layout.ignored)
+    if wrong := unsound({key: value for key, value in state.items() if key not in aside}):
+        raise UserError(f"{path}: the tensor {wrong}, expected finite numbers; take the weights of an earlier epoch")
     model = build_backbone(layout.arch)
     model.load_state_dict(layout.tensors)
     family = record.get("family", layout.family)
-    bn_eps = record.get("bn_eps", FAMILIES.get(family, FAMILIES[layout.family]).bn_eps)
+    bn_eps = record.get("bn_eps", FAMILIES[family].bn_eps)
     set_bn_eps(model, bn_eps)
-    own = recorded_preprocessing(record, FAMILIES.get(family, FAMILIES[layout.family]))
+    own = recorded_preprocessing(record, FAMILIES[family])
+    if own.size != Preprocessing.size:
+        raise UserError(f"{path}: records pictures of {own.size} px, and {layout.arch} takes {Preprocessing.size} px")
     return Backbone(
         path=path,
         model=model.eval().to(memory_format=torch.channels_last),
@@ -136,5 +141,4 @@ def save_backbone(
     state = prefixed(model, EXPORT_LAYOUTS[layout].prefix)
     record = {"preprocessing": preprocessing.to_dict(), "family": family, "bn_eps": batch_norms(model)[0].eps}
     ours = {**(manifest or {}), **record}
-    with replacing(path, "wb") as file:
-        torch.save({"epoch": epoch, "arch": arch, "state_dict": state, OUR_KEY: ours, **extra}, file)
+    save_torch(path, {"epoch": epoch, "arch": arch, "state_dict": state, OUR_KEY: ours, **extra})

@@ -15,12 +15,12 @@ from torch import nn
 
 from magface_al.command.errors import UserError, WorkError
 from magface_al.command.extras import require
-from magface_al.command.outputs import replacing
 from magface_al.models.backbone import FAMILIES, Backbone
 from magface_al.models.checkpoint import batch_norms, prefixed, save_backbone
 from magface_al.models.export_layouts import DEFAULT, EXPORT_LAYOUTS
 from magface_al.models.iresnet import IResNet
-from magface_al.models.weight_files import OUR_KEY
+from magface_al.models.records import OUR_KEY
+from magface_al.models.saving import save_bytes, save_torch
 
 SUFFIXES = (".onnx", ".safetensors", ".pth")
 ONNX_TOLERANCE = 1e-4
@@ -90,15 +90,12 @@ def _write_safetensors(backbone: Backbone, model: nn.Module, path: Path, layout:
     safetensors = require("safetensors.torch", "to write .safetensors", "export")
     record = {**backbone.card(), "bn_eps": batch_norms(model)[0].eps}
     tensors = prefixed(model, EXPORT_LAYOUTS[layout].prefix)
-    data = safetensors.save(tensors, {"format": "pt", OUR_KEY: json.dumps(record)})
-    with replacing(path, "wb") as file:
-        file.write(data)
+    save_bytes(path, safetensors.save(tensors, {"format": "pt", OUR_KEY: json.dumps(record)}))
 
 
 def _write_pth(backbone: Backbone, model: nn.Module, path: Path, layout: str) -> None:
     if EXPORT_LAYOUTS[layout].bare:
-        with replacing(path, "wb") as file:
-            torch.save(prefixed(model, EXPORT_LAYOUTS[layout].prefix), file)
+        save_torch(path, prefixed(model, EXPORT_LAYOUTS[layout].prefix))
         return
     save_backbone(
         path,
@@ -126,8 +123,7 @@ def write_onnx(backbone: Backbone, path: Path) -> float:
         raise WorkError(
             f"{path}: not written, onnxruntime's embeddings differ from PyTorch's by {difference:.1e}, expected at most {ONNX_TOLERANCE:g}"
         )
-    with replacing(path, "wb") as file:
-        file.write(graph)
+    save_bytes(path, graph)
     return difference
 
 

@@ -22,7 +22,7 @@ STEM = {"0": "conv1", "1": "bn1", "2": "prelu"}
 UNIT = {"0": "bn1", "1": "conv1", "2": "bn2", "3": "prelu", "4": "conv2", "5": "bn3"}
 SHORTCUT = {"0": "downsample.0", "1": "downsample.1"}
 TAIL = {"0": "bn2", "3": "fc", "4": "features"}
-# IR nets have the iResNets' published widths.
+WIDTH, EMBEDDING = 64, 512  # of the first convolution and of the embedding: IR nets have the iResNets' published widths
 ARCH_BY_UNITS = {
     sum(architecture.options["blocks"]): name
     for name, architecture in ARCHITECTURES.items()
@@ -41,17 +41,15 @@ def to_iresnet(path: Path, state: State, prefix: str, bn_eps: float) -> tuple[st
     """(architecture, its tensors by iResNet's names). Raises UserError for a net that is no iResNet, naming what it is."""
     own = {key[len(prefix) :]: value for key, value in state.items() if is_part(key, prefix)}
     _refuse_others(path, own)
-    units = 1 + max(int(unit) for key in own for unit in re.findall(r"^body\.(\d+)\.", key))
+    units = 1 + max(int(unit) for key in own for unit in re.findall(r"^body\.([0-9]{1,4})\.", key))
     if units not in ARCH_BY_UNITS:
         raise UserError(
             f"{path}: an IR net of {units} units, expected {', '.join(map(str, ARCH_BY_UNITS))} (IR-18, 34, 50, 101)"
         )
     arch = ARCH_BY_UNITS[units]
-    places = [
-        f"layer{stage}.{block}"
-        for stage, count in enumerate(ARCHITECTURES[arch].options["blocks"], 1)
-        for block in range(count)
-    ]
+    stages = enumerate(ARCHITECTURES[arch].options["blocks"], 1)
+    blocks = [f"layer{stage}.{block}" for stage, count in stages for block in range(count)]
+    places = {str(unit): block for unit, block in enumerate(blocks)}
     renamed: dict[str, torch.Tensor] = {}
     for key, value in own.items():
         name = _rename(key, places)
@@ -85,12 +83,12 @@ def _refuse_others(path: Path, own: State) -> None:
         )
 
 
-def _rename(key: str, places: list[str]) -> str | None:
+def _rename(key: str, places: dict[str, str]) -> str | None:
     part, *words = key.split(".")
     if part == "body" and len(words) == 4 and words[1] in ("res_layer", "shortcut_layer"):
         unit, kind, layer, tensor = words
         name = (UNIT if kind == "res_layer" else SHORTCUT).get(layer)
-        return name and f"{places[int(unit)]}.{name}.{tensor}"
+        return f"{places[unit]}.{name}.{tensor}" if unit in places and name else None
     if part in ("input_layer", "output_layer") and len(words) == 2:
         name = (STEM if part == "input_layer" else TAIL).get(words[0])
         return name and f"{name}.{words[1]}"
@@ -99,16 +97,14 @@ def _rename(key: str, places: list[str]) -> str | None:
 
 def _left_out(renamed: State, bn_eps: float) -> dict[str, torch.Tensor]:
     """The tensors that an iResNet has and an IR net has not, if they are indeed absent."""
-    like = renamed["conv1.weight"]
-    width, embedding = like.shape[0], len(renamed.get("fc.bias", ()))
-    scale = like.new_full((width,), (1 + bn_eps) ** 0.5)  # what BatchNorm divides a variance of 1 by
+    kind = renamed["conv1.weight"].dtype
     made = {
-        "layer1.0.downsample.0.weight": torch.eye(width, dtype=like.dtype).view(width, width, 1, 1),
-        "layer1.0.downsample.1.weight": scale,
-        "layer1.0.downsample.1.bias": like.new_zeros(width),
-        "layer1.0.downsample.1.running_mean": like.new_zeros(width),
-        "layer1.0.downsample.1.running_var": like.new_ones(width),
-        "features.weight": like.new_ones(embedding),
-        "features.bias": like.new_zeros(embedding),
+        "layer1.0.downsample.0.weight": torch.eye(WIDTH).view(WIDTH, WIDTH, 1, 1),
+        "layer1.0.downsample.1.weight": torch.full((WIDTH,), (1 + bn_eps) ** 0.5),  # what BatchNorm divides 1 by
+        "layer1.0.downsample.1.bias": torch.zeros(WIDTH),
+        "layer1.0.downsample.1.running_mean": torch.zeros(WIDTH),
+        "layer1.0.downsample.1.running_var": torch.ones(WIDTH),
+        "features.weight": torch.ones(EMBEDDING),
+        "features.bias": torch.zeros(EMBEDDING),
     }
-    return {key: value for key, value in made.items() if key not in renamed}
+    return {key: value.to(kind) for key, value in made.items() if key not in renamed}

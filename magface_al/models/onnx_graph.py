@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from magface_al.command.extras import require
 from magface_al.command.files import sha256
 from magface_al.faces.preprocess import PRESETS, Preprocessing
 from magface_al.models.backbone import Backbone
-from magface_al.models.weight_files import parse_record
+from magface_al.models.records import parse_record
+from magface_al.models.soundness import unsound
+from magface_al.models.weight_files import require_file
+
+MAX_PIXELS = 1 << 26  # a batch of 5,000 faces of 112 px
 
 
 class OnnxNetwork(nn.Module):
@@ -29,33 +34,38 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         self.path = path
         self._runtime = require("onnxruntime", f"to run {path.name}", "export")
+        require_file(path, "an ONNX graph")
         self._session = self._open("CPUExecutionProvider")
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        self.input, self.output = inputs[0], outputs[0]
-        self.record = parse_record(path, self._session.get_modelmeta().custom_metadata_map)
-        shape = self.input.shape
-        images = len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3] and isinstance(shape[2], int)
-        if len(inputs) != 1 or not images or len(self.output.shape) != 2 or self.input.type != "tensor(float)":
+        try:
+            inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+            metadata = self._session.get_modelmeta().custom_metadata_map
+            ends = [f"{end.type} {end.shape}" for end in (*inputs, *outputs)]
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: damaged, a text in it is not UTF-8 ({error.reason}); export it again") from None
+        self.record = parse_record(path, metadata)
+        if not (len(inputs) == 1 and outputs and _takes_images(inputs[0]) and len(outputs[0].shape) == 2):
             raise UserError(
-                f"{path}: takes {', '.join(f'{i.type} {i.shape}' for i in inputs)} and gives {self.output.shape}, "
+                f"{path}: takes {', '.join(ends[: len(inputs)])} and gives {', '.join(ends[len(inputs) :])}, "
                 "expected one float input [batch, 3, size, size] and an embedding [batch, D]"
             )
-        self.size: int = shape[2]
-        self.fixed_batch: int | None = shape[0] if isinstance(shape[0], int) else None
+        self.input, self.output = inputs[0], outputs[0]
+        batch, _, self.size, _ = self.input.shape
+        self.fixed_batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
+        if (self.fixed_batch or 1) * self.size**2 > MAX_PIXELS:
+            raise UserError(f"{path}: takes {batch} pictures of {self.size} px at a time, expected those of faces")
 
     def _open(self, provider: str) -> Any:
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3  # errors only: warnings about a foreign graph are of no use here
+        options.log_severity_level = 4  # nothing: errors are raised too, and warnings about a foreign graph of no use
         state = self._runtime.capi.onnxruntime_pybind11_state
+        # UnicodeDecodeError: its own message names something in the graph that is not UTF-8
         broken = (state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument, state.Fail, state.NotImplemented,
-                  state.RuntimeException)  # fmt: skip
+                  state.RuntimeException, UnicodeDecodeError)  # fmt: skip
         try:
             return self._runtime.InferenceSession(str(self.path), options, providers=[provider])
-        except state.NoSuchFile:
-            raise UserError(f"{self.path}: no such file, expected an ONNX graph") from None
         except broken as error:
-            reason = str(error).splitlines()[0]
+            reason = " ".join(str(error).split())[:400]
             raise UserError(f"{self.path}: truncated, or no ONNX graph that onnxruntime can run ({reason})") from None
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -79,12 +89,46 @@ class OnnxNetwork(nn.Module):
         return embeddings[: len(block)]
 
 
+def _takes_images(end: Any) -> bool:
+    shape = end.shape
+    square = len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3] and isinstance(shape[2], int) and shape[2] > 0
+    return square and end.type == "tensor(float)"
+
+
+def check_weights(path: Path) -> None:
+    """Look for NaN and infinity in a graph that onnxruntime has opened. Raises UserError, naming the tensor.
+
+    That takes the package onnx, which comes with the same extra; without it nothing is looked at. A single number may be
+    infinite: it is no weight but a bound.
+    """
+    if find_spec("onnx") is None:
+        return
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    constants = [
+        one.t for node in graph.node if node.op_type == "Constant" for one in node.attribute if one.HasField("t")
+    ]
+    for tensor in (*graph.initializer, *constants):
+        if tensor.data_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE):
+            continue
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            place = {entry.key: entry.value for entry in tensor.external_data}  # it is there: onnxruntime has read it
+            offset, length = int(place.get("offset", 0)), int(place.get("length", -1))
+            tensor.raw_data = np.fromfile(path.parent / place["location"], np.uint8, length, offset=offset).tobytes()
+            tensor.data_location = onnx.TensorProto.DEFAULT
+        values = np.array(onnx.numpy_helper.to_array(tensor))
+        if values.size > 1 and (wrong := unsound({tensor.name: torch.from_numpy(values)})):
+            raise UserError(f"{path}: the tensor {wrong}, expected finite numbers; export an earlier epoch")
+
+
 def load_onnx(path: Path, arch: str, preprocessing: str) -> Backbone:
     """Open a graph. Raises UserError for a foreign one whose input convention is not given, because a graph shows none.
 
     Our own exports record architecture, family and input convention as metadata.
     """
     model = OnnxNetwork(path)
+    check_weights(path)
     record = model.record
     found = record.get("arch", "auto")
     if arch not in ("auto", found):
@@ -97,6 +141,8 @@ def load_onnx(path: Path, arch: str, preprocessing: str) -> Backbone:
     asked = None if preprocessing == "auto" else replace(PRESETS[preprocessing], size=model.size)
     own = Preprocessing(**record["preprocessing"]) if "preprocessing" in record else asked
     assert own is not None
+    if own.size != model.size:
+        raise UserError(f"{path}: records pictures of {own.size} px, and its input takes {model.size} px")
     digest = sha256(path)
     return Backbone(
         path=path,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import pickle
+import struct
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,11 +16,18 @@ import torch
 
 from magface_al.command.errors import UserError
 from magface_al.command.extras import require
+from magface_al.command.pickles import TooLarge
+from magface_al.models.pth_checks import check_pth
+from magface_al.models.records import OUR_KEY, checked_record, parse_record
+from magface_al.models.soundness import is_plain
 
-OUR_KEY = "magface_al"
 STATE_KEYS = ("state_dict", "state_dict_backbone", "net_state_dict", "model")
 # Lightning (AdaFace's trainer) stores objects of these packages beside the tensors.
 TRAINER_PACKAGES = ("pytorch_lightning.", "lightning.", "argparse.Namespace")
+
+# What Python's zipfile and pickle, and PyTorch, raise over bytes that make no sense to them.
+BROKEN = (RuntimeError, EOFError, BadZipFile, ValueError, LookupError, TypeError, AttributeError, AssertionError,
+          ArithmeticError, MemoryError, struct.error)  # fmt: skip
 
 State = Mapping[str, torch.Tensor]
 
@@ -29,28 +38,39 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         return read_safetensors(path)
     content = read_checkpoint(path)
     ours = content.get(OUR_KEY)
-    return _state_dict(path, content), ours if isinstance(ours, dict) else {}
+    return _state_dict(path, content), checked_record(path, ours) if isinstance(ours, dict) else {}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a .pth file without running any code in it. Raises UserError for anything but tensors in plain containers."""
+    """Read a .pth file without running any code in it. Raises UserError for anything but tensors in plain containers,
+    and for a file that was damaged (where its format says so, see pth_checks) or announces more than it holds."""
+    require_file(path, "a checkpoint (.pth)")
     try:
-        with _placeholders(path):
+        with _placeholders(check_pth(path)), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of pickle protocols: the file is read or refused
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file, expected a checkpoint (.pth)") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a folder, expected a checkpoint (.pth)") from None
+    except TooLarge as error:
+        raise UserError(f"{path}: refused, it {error}; copy or download it again") from None
     except pickle.UnpicklingError as error:
         raise UserError(f"{path}: {_why_refused(error)}") from None
-    except (RuntimeError, EOFError, BadZipFile, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (OSError, *BROKEN) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that: it points before its own beginning
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{path}: truncated, or no PyTorch checkpoint ({reason}); copy or download it again") from None
     if not isinstance(content, dict):
         raise UserError(
             f"{path}: holds a {type(content).__name__}, expected a dictionary of tensors or one with a state_dict"
         )
     return content
+
+
+def require_file(path: Path, expected: str) -> None:
+    """Raises UserError for what is no file that can be read through: absent, a folder, a pipe, a device."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file, expected {expected}")
+    if not path.is_file():
+        raise UserError(f"{path}: is {'a folder' if path.is_dir() else 'no regular file'}, expected {expected}")
 
 
 class _Placeholder:
@@ -61,12 +81,8 @@ class _Placeholder:
     def __setstate__(self, state: Any) -> None: ...
 
 
-def _placeholders(path: Path) -> AbstractContextManager[Any]:
+def _placeholders(names: set[str]) -> AbstractContextManager[Any]:
     """While it is entered, PyTorch's safe unpickler makes placeholders of a trainer's objects instead of refusing the file."""
-    try:
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, BadZipFile, pickle.UnpicklingError):
-        names = []  # no zip archive, or broken: torch.load says what it is
     known = [name for name in names if name.startswith(TRAINER_PACKAGES)]
     # One class a name, because the class itself may be a dictionary's key.
     return torch.serialization.safe_globals([(type(name, (_Placeholder,), {}), name) for name in known])
@@ -85,7 +101,7 @@ def _state_dict(path: Path, content: dict[str, Any]) -> dict[str, torch.Tensor]:
         if isinstance(content.get(key), dict):
             content = content[key]
             break
-    state = {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}
+    state = {key: value for key, value in content.items() if isinstance(key, str) and is_plain(value)}
     if not state:
         raise UserError(
             f"{path}: no tensors in it (keys: {', '.join(map(str, list(content)[:5]))}), expected a state_dict"
@@ -94,25 +110,16 @@ def _state_dict(path: Path, content: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors of a .safetensors file and our record from its metadata. Raises UserError."""
+    """The tensors of a .safetensors file and our record from its metadata. Raises UserError.
+
+    The format has no checksum; the library refuses a file that is shorter or longer than its header says.
+    """
     safetensors = require("safetensors", f"to read {path.name}", "export")
+    require_file(path, "weights (.safetensors)")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # it is no mapping: no iteration
             metadata = file.metadata() or {}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file, expected weights (.safetensors)") from None
     except safetensors.SafetensorError as error:
         raise UserError(f"{path}: truncated, or no safetensors file ({error}); copy or download it again") from None
-    return state, parse_record(path, metadata)
-
-
-def parse_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Our record out of a file's text metadata; an empty dictionary if it has none. Raises UserError."""
-    try:
-        record = json.loads(metadata.get(OUR_KEY, "{}"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: its metadata {OUR_KEY} is not JSON ({error.msg}); export it again") from None
-    if not isinstance(record, dict):
-        raise UserError(f"{path}: its metadata {OUR_KEY} is no dictionary; export it again")
-    return record
+    return {key: value for key, value in state.items() if is_plain(value)}, parse_record(path, metadata)

@@ -8,26 +8,37 @@ Source of the format: insightface arcface_torch/eval/verification.py and src/dat
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
+import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from magface_al.command.errors import UserError
+from magface_al.command.pickles import TooLarge, check_program
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, PairFile
 
 MAX_IMAGE_BYTES = 1 << 22  # an aligned face has a few kilobytes
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = 80
+_shown = _brief.repr  # for messages: what a file holds may be long, or lists in lists
 
 
 def read_bin(path: Path) -> PairFile:
     """Read a set; its images are named `FILE.bin#0`, `FILE.bin#1`, ... Raises UserError for anything but images and bools."""
     try:
-        content = _Reader(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        data = path.read_bytes()
+        check_program(io.BytesIO(data), len(data))
+        content = _Reader(data).load()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file, expected a .bin verification set") from None
+    except TooLarge as error:
+        raise UserError(f"{path}: refused, it {error}; copy it again") from None
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path}: refused, {error}; a verification set holds images and bools only") from None
+        why = " ".join(str(error).split())  # Python's own words may be two lines
+        raise UserError(f"{path}: refused, {why}; a verification set holds images and bools only") from None
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, EOFError, MemoryError, OverflowError) as error:
         raise UserError(
             f"{path}: truncated, or no verification set ({str(error) or type(error).__name__}); copy it again"
@@ -38,7 +49,11 @@ def read_bin(path: Path) -> PairFile:
     if images is None or same is None or not same or len(images) != 2 * len(same):
         raise UserError(f"{path}: expected a list of 2P images and one of P bools, two images for each bool")
     names = [f"{path.name}#{number}" for number in range(len(images))]
-    held = {name: _image(path, number, image) for number, (name, image) in enumerate(zip(names, images, strict=True))}
+    copies: dict[int, bytes] = {}
+    held = {
+        name: _image(path, number, image, copies)
+        for number, (name, image) in enumerate(zip(names, images, strict=True))
+    }
     labels = [_label(path, number, value) for number, value in enumerate(same)]
     pairs = [Pair(names[2 * k], names[2 * k + 1], label) for k, label in enumerate(labels)]
     return PairFile(path, pairs, held=held)
@@ -47,10 +62,15 @@ def read_bin(path: Path) -> PairFile:
 class _Reader(pickle.Unpickler):
     """An unpickler to which the world consists of the names in _NAMES."""
 
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data), encoding="bytes")
+        # A text that is named a million times makes its bytes once.
+        self._names = _NAMES | {"_codecs.encode": _Name(functools.cache(_encode))}
+
     def find_class(self, module: str, name: str) -> Any:
-        if f"{module}.{name}" not in _NAMES:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return _NAMES[f"{module}.{name}"]
+        if f"{module}.{name}" not in self._names:
+            raise pickle.UnpicklingError(f"it asks for {_shown(f'{module}.{name}')[1:-1]}")
+        return self._names[f"{module}.{name}"]
 
 
 class _Name:
@@ -76,7 +96,7 @@ class _Dtype:
     def __init__(self, code: Any, *_: Any) -> None:
         self.code = code.decode("latin1") if isinstance(code, bytes) else code
         if self.code not in ("u1", "b1"):
-            raise pickle.UnpicklingError(f"it holds an array of type {code!r}, expected uint8 or bool")
+            raise pickle.UnpicklingError(f"it holds an array of type {_shown(code)}, expected uint8 or bool")
 
     def __setstate__(self, state: Any) -> None:
         """Byte order and alignment: of no meaning for a single byte."""
@@ -87,7 +107,7 @@ class _Array:
 
     __slots__ = ("bools", "data")
 
-    def __init__(self, data: bytes = b"", dtype: _Dtype | None = None) -> None:
+    def __init__(self, data: bytes | bytearray = b"", dtype: _Dtype | None = None) -> None:
         self.data, self.bools = data, dtype is not None and dtype.code == "b1"
 
     def __setstate__(self, state: Any) -> None:
@@ -101,17 +121,18 @@ def _checked_dtype(dtype: Any) -> _Dtype:
     return dtype
 
 
-def _bytes(data: Any) -> bytes:
-    if not isinstance(data, bytes | bytearray | str):
+def _bytes(data: Any) -> bytes | bytearray:
+    """The data themselves: a copy for every array that names them could be a thousand copies."""
+    if not isinstance(data, bytes | bytearray):
         raise pickle.UnpicklingError(f"it holds a {type(data).__name__} where bytes belong")
-    return data.encode("latin1") if isinstance(data, str) else bytes(data)
+    return data
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
     """How protocols below 3 write bytes: codecs.encode(text, "latin1")."""
     if encoding not in ("latin1", b"latin1"):
-        raise pickle.UnpicklingError(f"it asks for the codec {encoding!r}")
-    return _bytes(text)
+        raise pickle.UnpicklingError(f"it asks for the codec {_shown(encoding)}")
+    return text.encode("latin1") if isinstance(text, str) else bytes(_bytes(text))
 
 
 def _scalar(dtype: Any, data: Any) -> Any:
@@ -123,7 +144,6 @@ def _numpy(*names: str) -> list[str]:
 
 
 _NAMES: dict[str, _Name] = {
-    "_codecs.encode": _Name(_encode),
     "numpy.ndarray": _Name(lambda *_: _Array()),
     "numpy.dtype": _Name(_Dtype),
     **dict.fromkeys(_numpy("multiarray._reconstruct"), _Name(lambda *_: _Array())),
@@ -141,15 +161,20 @@ def _elements(value: Any) -> list[Any] | None:
     return list(value) if isinstance(value, list | tuple) else None
 
 
-def _image(path: Path, number: int, value: Any) -> bytes:
+def _image(path: Path, number: int, value: Any, copies: dict[int, bytes]) -> bytes:
+    """One image's bytes; copies holds those that had to be copied, by the id of what they were, so that none is twice."""
     data = value.data if isinstance(value, _Array) and not value.bools else value
     if not isinstance(data, bytes | bytearray) or not 0 < len(data) <= MAX_IMAGE_BYTES:
         found = f"{len(data)} bytes" if isinstance(data, bytes | bytearray) else type(value).__name__.lstrip("_")
         raise UserError(f"{path}: image {number}: {found}, expected the bytes of a JPEG or PNG of at most 4 MiB")
-    return bytes(data)
+    if isinstance(data, bytes):
+        return data
+    if id(data) not in copies:
+        copies[id(data)] = bytes(data)
+    return copies[id(data)]
 
 
 def _label(path: Path, number: int, value: Any) -> int:
     if not (isinstance(value, bool) or (type(value) is int and value in (0, 1))):
-        raise UserError(f"{path}: pair {number}: label {value!r}, expected True or False")
+        raise UserError(f"{path}: pair {number}: label {_shown(value)}, expected True or False")
     return SAME if value else DIFFERENT

@@ -13,7 +13,7 @@ from magface_al.command.run import Run
 from magface_al.embedding.embedder import Embedder
 from magface_al.pairs.pair_file import PairFile
 from magface_al.training import distributed
-from magface_al.training.progress import Progress
+from magface_al.training.progress import Progress, diverged
 from magface_al.training.tensorboard import Events, open_events
 from magface_al.training.trainer import Trainer
 from magface_al.training.validation import validate_sets
@@ -41,6 +41,7 @@ def train_epochs(
         for number in range(len(progress.history) + 1, trainer.recipe.epochs + 1):
             started, first = time.monotonic(), progress.steps
             take_steps(number, trainer, progress, events, save_steps)
+            refuse_divergence(number, trainer, progress)
             speed = (trainer.steps - first) * trainer.recipe.batch_size / (time.monotonic() - started)
             validation = validate(trainer, sets)
             seconds = round(time.monotonic() - started, 2)
@@ -72,6 +73,15 @@ def take_steps(number: int, trainer: Trainer, progress: Progress, events: Events
         events.add("train", figures, (number - 1) * trainer.steps + progress.steps)
         if save_steps and progress.steps % save_steps == 0 and progress.steps < trainer.steps:
             progress.save_state()
+
+
+def refuse_divergence(number: int, trainer: Trainer, progress: Progress) -> None:
+    """Before epoch `number` is validated and saved. Raises WorkError for weights that Progress.check refuses, and where
+    most steps had no finite gradient, which is no news only while a loss scale settles."""
+    progress.check(number)
+    skipped = progress.means().get("skipped", 0)
+    if skipped > trainer.steps / 2 and not trainer.loss_scale.enabled:
+        raise diverged(f"in epoch {number}: {skipped:.0f} of {trainer.steps} steps had no finite gradient")
 
 
 def validate(trainer: Trainer, sets: Mapping[str, PairFile]) -> dict[str, float]:

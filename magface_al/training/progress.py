@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,14 +11,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import nn
 
-from magface_al.command.errors import UserError
-from magface_al.command.outputs import replacing, write_json
+from magface_al.command.errors import UserError, WorkError
+from magface_al.command.outputs import write_json
 from magface_al.models.backbone import Backbone
 from magface_al.models.checkpoint import save_backbone
+from magface_al.models.saving import save_torch
+from magface_al.models.soundness import GROWTH, largest, tensors_in, unsound
 from magface_al.models.weight_files import read_checkpoint
 from magface_al.pictures.canvas import save_figure
 from magface_al.pictures.history import training_figure
-from magface_al.training.distributed import rank
+from magface_al.training.distributed import all_true, rank
 from magface_al.training.recipe import TrainingRecipe
 from magface_al.training.schedules import SCHEDULES
 
@@ -29,11 +32,16 @@ Entry = dict[str, Any]  # an epoch of the history: "epoch", and whatever was mea
 
 
 class Learner(Protocol):
-    """What is being trained. state_dict is None on every process but the one that writes."""
+    """What is being trained. state_dict is None on every process but the one that writes.
+
+    own_weights, own_state: all that this process trains, and what its optimizer remembers, as far as it holds them.
+    """
 
     device: torch.device
     averaged: nn.Module  # the weights that are kept
 
+    def own_weights(self) -> dict[str, Any]: ...
+    def own_state(self) -> dict[str, Any]: ...
     def state_dict(self) -> dict[str, Any] | None: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
@@ -81,6 +89,7 @@ class Progress:
         self.folder, self.learner, self.start, self.habits = folder, learner, start, habits
         self.made_with, self.manifest, self.keep_every = plain(made_with), manifest, keep_every
         self.best_path = folder / habits.best
+        self._limit = GROWTH * max(1.0, *(largest(value) for _, value in tensors_in(learner.own_weights())))
         self.history: list[Entry] = []
         self.best_epoch = 0
         self.steps, self.sums = 0, dict[str, float]()
@@ -105,18 +114,35 @@ class Progress:
     def record(self, entry: Entry) -> bool:
         """Close an epoch: add it, write its files, and say whether it is the best yet.
 
-        Every process calls it; rank 0 writes, the checkpoints first and the history last.
+        Every process calls it; rank 0 writes, the checkpoints first and the history last. Raises WorkError, and writes
+        nothing, as check does, and for a figure that is not finite.
         """
+        epoch = entry["epoch"]
+        self.check(epoch)
+        infinite = [f"{name} is {value}" for name, value in figures_in(entry) if not math.isfinite(value)]
+        self._stop_if(infinite[0] if infinite else "", epoch)
         best = not self.history or self.habits.better(entry, self.best())
         self.history.append(entry)
         self.steps, self.sums = 0, {}
         if best:
             self.best_epoch = entry["epoch"]
         self._save_checkpoints(entry, best)
-        if entry["epoch"] > 0:
+        if epoch > 0:
             self.save_state()
         self._save_history()
         return best
+
+    def check(self, epoch: int) -> None:
+        """Look for weights that are not finite, or 1e10 times larger than any was at the start. Every process calls it.
+
+        Raises WorkError on all of them, so that such weights are neither validated nor saved.
+        """
+        self._stop_if(unsound(self.learner.own_weights(), self._limit) or unsound(self.learner.own_state()), epoch)
+
+    def _stop_if(self, wrong: str, epoch: int) -> None:
+        if not all_true(not wrong, self.learner.device):
+            step = f", step {self.steps}" if self.steps else ""
+            raise diverged(f"in epoch {epoch}{step}: {wrong or 'the numbers of another process are not sound'}")
 
     def _save_checkpoints(self, entry: Entry, best: bool) -> None:
         if rank() > 0:
@@ -143,7 +169,8 @@ class Progress:
         save_figure(self.habits.picture(self.history, self.best_epoch), self.folder / PICTURE)
 
     def save_state(self) -> None:
-        """Write the state to resume from. Every process calls it; rank 0 writes."""
+        """Write the state to resume from. Every process calls it; rank 0 writes. Raises WorkError as check does."""
+        self.check(len(self.history) + 1)
         learner = self.learner.state_dict()
         if learner is None:
             return
@@ -155,8 +182,7 @@ class Progress:
             "sums": self.sums,
             self.habits.made_with: self.made_with,
         }
-        with replacing(self.folder / STATE, "wb") as file:
-            torch.save(state, file)
+        save_torch(self.folder / STATE, state)
 
     def forget(self) -> None:
         """Remove the state of an earlier run, which another recipe may have made."""
@@ -164,17 +190,30 @@ class Progress:
             (self.folder / STATE).unlink(missing_ok=True)
 
     def resume(self) -> None:
-        """Take up the state that an earlier run left. Raises UserError if there is none, or it was made otherwise."""
+        """Take up the state that an earlier run left. Raises UserError if there is none, it was made otherwise, or is broken.
+
+        What follows from the state is written again, because the run may have been cut before that.
+        """
         path = self.folder / STATE
         if not path.exists():
             raise UserError(f"{path}: no such file, so there is no training to resume; leave --resume_training out")
-        state = read_checkpoint(path)
-        if difference := first_difference(state[self.habits.made_with], self.made_with):
-            raise UserError(f"{path}: was trained with {difference}; give the same {self.habits.shared}, or start anew")
-        self.learner.load_state_dict(state[self.habits.learner])
+        state, habits = read_checkpoint(path), self.habits
+        kinds = {habits.made_with: dict, habits.learner: dict, "history": list, "best_epoch": int}
+        if broken := [key for key, kind in kinds.items() if not isinstance(state.get(key), kind)]:
+            raise UserError(f"{path}: has no {broken[0]}, so it is no state of this kind of training; start anew")
+        if difference := first_difference(state[habits.made_with], self.made_with):
+            raise UserError(f"{path}: was trained with {difference}; give the same {habits.shared}, or start anew")
+        if wrong := unsound(state[habits.learner]):
+            raise UserError(f"{path}: {wrong}, expected finite numbers; start anew with a lower --lr")
         self.history, self.best_epoch = state["history"], state["best_epoch"]
         self.steps, self.sums = state.get("steps", 0), state.get("sums", {})
-        self._save_history()  # the run may have been cut between the two
+        try:
+            self.learner.load_state_dict(state[habits.learner])
+            self.best()
+            self._save_history()
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, StopIteration) as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(f"{path}: does not fit this training ({reason}); start anew") from None
 
 
 TRAINING = Habits(
@@ -188,6 +227,19 @@ TRAINING = Habits(
     picture=training_figure,
     validation=lambda entry: entry["validation"],
 )
+
+
+def diverged(where: str) -> WorkError:
+    """The error of a training whose numbers have gone out of hand: where, and what was seen."""
+    return WorkError(
+        f"training diverged {where}; it is not saved, and what was written before stays as it was; start anew with a lower --lr"
+    )
+
+
+def figures_in(entry: Entry) -> list[tuple[str, float]]:
+    """(name, number) of what was measured in an epoch."""
+    nested = {name: value for item in entry.values() if isinstance(item, dict) for name, value in item.items()}
+    return [(name, value) for name, value in {**entry, **nested}.items() if isinstance(value, float)]
 
 
 def more_accurate(new: Mapping[str, float], old: Mapping[str, float]) -> bool:

@@ -156,6 +156,15 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         return finite
 
+    def own_weights(self) -> dict[str, Any]:
+        """The backbone, its average, and this process's share of the classifier."""
+        parts = {"model": self.model, "averaged": self.averaged, "classifier": self.classifier}
+        return {name: part.state_dict() for name, part in parts.items()}
+
+    def own_state(self) -> dict[str, Any]:
+        """What this process's optimizer remembers."""
+        return {"optimizer": self.optimizer.state_dict()["state"]}
+
     def state_dict(self) -> dict[str, Any] | None:
         """Everything that the next step depends on, whole whatever the number of processes; None on all but rank 0."""
         optimizer, classifier = whole_state(self.optimizer, self.classifier), self.classifier.state_dict()

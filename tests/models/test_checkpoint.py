@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from magface_al.command.errors import UserError
 from magface_al.faces.preprocess import PRESETS, Preprocessing
@@ -124,3 +125,79 @@ def test_a_pickle_that_runs_code_is_refused_and_nothing_runs(tmp_path, legacy):
 def test_unknown_and_absent_files_are_refused_in_words(tmp_path, shared_data):
     refused(tmp_path / "absent.pth", "no such file")
     refused(shared_data / "weights" / "foamliu_mobilefacenet.pt", "no known architecture")
+
+
+@pytest.fixture
+def tiny(tiny_checkpoint):
+    return torch.load(tiny_checkpoint, weights_only=True)
+
+
+@pytest.mark.parametrize(("value", "held"), [(float("nan"), "NaN"), (float("inf"), "infinity")])
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_weights_that_are_not_finite_are_named(tmp_path, tiny, value, held, suffix):
+    tiny["state_dict"]["features.module.layer1.0.bn1.weight"][2] = value
+    path = tmp_path / f"w.{suffix}"
+    torch.save(tiny, path) if suffix == "pth" else save_file(tiny["state_dict"], path)
+    refused(path, f"w.{suffix}: the tensor features.module.layer1.0.bn1.weight holds {held}, expected finite numbers")
+
+
+def test_large_weights_and_a_classifier_that_is_left_aside_pass(tmp_path, tiny):
+    tiny["state_dict"] |= {"module.fc.weight": torch.full((3, 5), torch.nan)}
+    tiny["state_dict"]["features.module.layer1.0.bn1.weight"][2] = 1e37
+    torch.save(tiny, tmp_path / "w.pth")
+    assert load_backbone(tmp_path / "w.pth").ignored == ["module.fc.weight"]
+
+
+def test_tensors_of_another_kind_are_missing(tmp_path, tiny):
+    key = "features.module.fc.weight"
+    for odd in (tiny["state_dict"][key].to_sparse(), tiny["state_dict"][key] * 1j, tiny["state_dict"][key].to("meta")):
+        torch.save(tiny["state_dict"] | {key: odd, 7: torch.ones(3)}, tmp_path / "w.pth")
+        refused(tmp_path / "w.pth", r"loaded 114/115 tensors of iresnet_tiny: 1 missing \(fc.weight\)")
+
+
+GOOD = {"channel_order": "RGB", "mean": 0.5, "std": 0.5, "size": 112}
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"arch": "iresnet_huge"}, "says arch 'iresnet_huge', expected one of iresnet18"),
+        ({"family": "somebody"}, "says family 'somebody', expected one of magface"),
+        ({"family": ["magface"]}, r"says family \['magface'\], expected one of"),
+        ({"bn_eps": "2e-5"}, "says bn_eps '2e-5', expected a positive number"),
+        ({"bn_eps": -1.0}, "says bn_eps -1.0"),
+        ({"preprocessing": "magface"}, "says preprocessing 'magface', expected channel_order BGR or RGB, mean, std"),
+        ({"preprocessing": GOOD | {"smze": 1}}, "says preprocessing"),
+        ({"preprocessing": GOOD | {"std": 0.0}}, "says preprocessing"),
+        ({"preprocessing": GOOD | {"mean": None}}, "says preprocessing"),
+        ({"preprocessing": {"mean": 0.5, "std": 0.5}}, "says preprocessing"),
+        ({"preprocessing": GOOD | {"size": 1 << 20}}, "records pictures of 1048576 px, and iresnet_tiny takes 112 px"),
+        ({"notes": torch.ones(2)}, "is not plain JSON"),
+        ({"notes": {b"a": 1}}, "is not plain JSON"),
+    ],
+)
+def test_a_record_without_a_meaning_is_refused_in_one_line(tmp_path, tiny, record, message):
+    torch.save(tiny | {"magface_al": tiny["magface_al"] | record}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=f"w.pth: .*{message}") as error:
+        load_backbone(tmp_path / "w.pth")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("harm", ["longer", "shorter", "header", "giant header"])
+def test_a_safetensors_file_of_another_length_than_its_header_says_is_refused(tmp_path, tiny, harm):
+    path = tmp_path / "w.safetensors"
+    save_file(tiny["state_dict"], path)
+    whole = path.read_bytes()
+    changed = {"longer": whole + b"\0" * 4, "shorter": whole[:-4], "header": whole[:200], "giant header": b"\xff" * 7 + b"\0" + whole[8:]}  # fmt: skip
+    path.write_bytes(changed[harm])
+    refused(path, r"w\.safetensors: truncated, or no safetensors file")
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors", "onnx"])
+def test_what_is_no_file_is_said_to_be_none(tmp_path, suffix):
+    path = tmp_path / f"w.{suffix}"
+    path.mkdir()
+    refused(path, f"w.{suffix}: is a folder, expected ")
+    path.rmdir()
+    os.mkfifo(path)
+    refused(path, f"w.{suffix}: is no regular file, expected ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -67,3 +68,84 @@ def test_broken_absent_and_unsuitable_graphs_are_refused(tmp_path, graph, shared
         load_backbone(tmp_path / "absent.onnx")
     with pytest.raises(UserError, match=r"expected one float input \[batch, 3, size, size\] and an embedding"):
         load_backbone(shared_data / "weights" / "yunet_n_dynamic.onnx", preprocessing="arcface")
+
+
+@pytest.fixture
+def changed(graph, tmp_path):
+    """Write the graph again, changed by a function, its weights in a file of their own or not."""
+
+    def write(change, apart=False):
+        model = onnx.load(graph)
+        change(model)
+        options = {"save_as_external_data": True, "location": "weights.data", "size_threshold": 1024} if apart else {}
+        onnx.save(model, tmp_path / "changed.onnx", **options)
+        return tmp_path / "changed.onnx"
+
+    return write
+
+
+def spoil(model):
+    tensor = next(one for one in model.graph.initializer if one.name == "fc.weight")
+    values = np.array(onnx.numpy_helper.to_array(tensor))
+    values[3, 5] = np.nan
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["inside", "beside"])
+def test_weights_that_are_not_finite_are_named(changed, apart):
+    load_backbone(changed(lambda model: None, apart))
+    with pytest.raises(UserError, match=r"changed\.onnx: the tensor fc\.weight holds NaN, expected finite numbers"):
+        load_backbone(changed(spoil, apart))
+
+
+def record(**values):
+    def change(model):
+        found = next(entry for entry in model.metadata_props if entry.key == "magface_al")
+        found.value = json.dumps(json.loads(found.value) | values)
+
+    return change
+
+
+def resize(model):
+    for axis in (2, 3):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (record(preprocessing={"mean": 1.0}), "says preprocessing {'mean': 1.0}, expected channel_order"),
+        (record(preprocessing={"channel_order": "RGB", "mean": 0, "std": 1, "size": 96}), "records pictures of 96 px, and its input takes 112"),
+        (resize, "changed.onnx: "),
+    ],
+    ids=["preprocessing", "size", "giant"],
+)  # fmt: skip
+def test_a_record_and_an_input_without_a_meaning_are_refused(changed, change, message):
+    with pytest.raises(UserError, match=message):
+        load_backbone(changed(change))
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone", "folder", "elsewhere"])
+def test_weights_beside_a_graph_that_are_not_there_are_refused_in_one_line(changed, tmp_path, harm, capfd):
+    path, data = changed(lambda model: None, apart=True), tmp_path / "weights.data"
+    content = data.read_bytes()
+    data.unlink()
+    if harm == "cut":
+        data.write_bytes(content[: len(content) // 2])
+    elif harm == "folder":
+        data.mkdir()
+    elif harm == "elsewhere":
+        model = onnx.load(path, load_external_data=False)
+        for tensor in model.graph.initializer:
+            for entry in tensor.external_data:
+                entry.value = f"../{entry.value}" if entry.key == "location" else entry.value
+        (tmp_path / "inside").mkdir()
+        path = tmp_path / "inside" / "changed.onnx"
+        path.write_bytes(model.SerializeToString())
+        data.write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"changed\.onnx: truncated, or no ONNX graph that onnxruntime can run"
+    ) as refused:
+        load_backbone(path)
+    assert "\n" not in str(refused.value)
+    assert capfd.readouterr().err == ""

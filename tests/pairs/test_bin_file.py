@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import pickletools
+import resource
+import struct
 
 import cv2
 import numpy as np
@@ -132,6 +134,51 @@ def test_a_set_that_is_none_is_refused(tmp_path, content, message):
     (tmp_path / "set.bin").write_bytes(pickle.dumps(content))
     with pytest.raises(UserError, match=message):
         read_bin(tmp_path / "set.bin")
+
+
+def jump(index):
+    return b"r" + struct.pack("<I", index)  # LONG_BINPUT: the object on top of the stack gets this number
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (b"\x80\x02N" + jump(1 << 28) + b".", "refused, it numbers an object 268435456, and has 9 bytes in all"),
+        (b"Np268435456\n.", "refused, it numbers an object 268435456"),
+        (b"\x80\x05\x96" + struct.pack("<Q", 1 << 32) + b".", "truncated, or no verification set"),
+        (b"\x80\x04\x8e" + struct.pack("<Q", 1 << 32) + b".", "truncated, or no verification set"),
+        (b"\x80\x04\x95" + struct.pack("<Q", 1 << 40) + b"N.", "truncated"),
+        (b"\x80\x02\x8b" + struct.pack("<i", (1 << 31) - 1) + b".", "truncated, or no verification set"),
+        (b"L" + b"9" * 5000 + b"L\n.", "truncated, or no verification set"),
+    ],
+    ids=["memo", "memo in words", "bytearray8", "binbytes8", "frame", "long4", "digits"],
+)
+def test_nothing_is_made_that_the_file_cannot_hold(tmp_path, program, message):
+    """A few bytes made four gigabytes of empty numbered places."""
+    (tmp_path / "bomb.bin").write_bytes(program)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match=message):
+        read_bin(tmp_path / "bomb.bin")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + (256 << 10)  # KiB
+
+
+def test_an_image_that_is_named_again_and_again_is_held_once(tmp_path):
+    image = bytearray(JPEG)
+    (tmp_path / "set.bin").write_bytes(pickle.dumps(([image] * 40 + [bytes(image)] * 40, [True] * 40), protocol=5))
+    assert len(set(map(id, read_bin(tmp_path / "set.bin").held.values()))) == 2
+    text, encode = (
+        b"X" + struct.pack("<I", 4) + b"JPEG" + b"q\x00",
+        b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R",
+    )
+    program = b"\x80\x02" + text + b"0(" + encode * 4 + b"l(\x88\x89l\x86."
+    (tmp_path / "set.bin").write_bytes(program)
+    assert len(set(map(id, read_bin(tmp_path / "set.bin").held.values()))) == 1
+
+
+def test_python_2s_own_strings_may_hold_any_bytes(tmp_path):
+    strings = b"".join(b"S" + repr(data)[1:].encode() + b"\n" for data in IMAGES)
+    (tmp_path / "set.bin").write_bytes(b"((" + strings + b"l(I01\nI00\nlt.")
+    check(tmp_path / "set.bin")
 
 
 def test_a_cut_off_file_is_refused(tmp_path):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from magface_al.command import cli
+from magface_al.command.errors import WorkError
 from magface_al.command.run import command_line
-from magface_al.training.epochs import line_of, next_words
+from magface_al.training.epochs import line_of, next_words, refuse_divergence
+from magface_al.training.loss_scale import LossScale
 
 BEST = Path("my models/best.pth")
 
@@ -46,3 +49,15 @@ def test_a_line_reads_well_for_one_step_too():
     assert line.startswith("epoch   3: loss 1.5000  accuracy 0.2500")
     assert line.endswith("lr 0.1  LFW 90.00 %  1 of 40 steps skipped")
     assert "skipped" not in line_of(entry | {"skipped": 0.0}, 40)
+
+
+def test_most_steps_without_a_gradient_are_an_end_unless_a_loss_scale_settles():
+    def after(skipped, scaled=False):
+        trainer = SimpleNamespace(steps=10, loss_scale=LossScale(scaled))
+        progress = SimpleNamespace(means=lambda: {"skipped": skipped}, check=lambda epoch: None)
+        refuse_divergence(2, trainer, progress)
+
+    after(5.0)
+    after(9.0, scaled=True)
+    with pytest.raises(WorkError, match="diverged in epoch 2: 6 of 10 steps had no finite gradient; .* a lower --lr"):
+        after(6.0)

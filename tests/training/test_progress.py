@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from magface_al.command.errors import UserError
+from magface_al.command.errors import UserError, WorkError
 from magface_al.finetuning.progress import best_embeddings, better_by, feedback_progress
 from magface_al.models.checkpoint import load_backbone, new_backbone
 from magface_al.models.weight_files import read_checkpoint
@@ -25,6 +25,12 @@ class Learner:
     def __init__(self, start):
         self.averaged = start.model.eval()
         self.step = 0
+
+    def own_weights(self):
+        return {"model": self.averaged.state_dict()}
+
+    def own_state(self):
+        return {}
 
     def state_dict(self):
         return {"step": self.step}
@@ -130,8 +136,10 @@ def test_a_resumed_run_takes_up_the_epoch_under_way(tmp_path, start):
     progress.count({"loss": 2.0, "skipped": 0.0})
     progress.save_state()
     again = training(tmp_path, start)
-    (tmp_path / "history.json").unlink()  # as if the run had been cut before it was written
+    for name in ("history.json", "history.png"):  # as if the run had been cut before they were written
+        (tmp_path / name).unlink()
     again.resume()
+    assert (tmp_path / "history.png").exists()
     assert (again.learner.step, again.steps, again.sums["loss"], again.best_epoch) == (7, 1, 2, 1)
     assert json.loads((tmp_path / "history.json").read_text())["epochs"] == again.history == progress.history
     again.forget()
@@ -195,3 +203,58 @@ def test_a_state_that_an_earlier_version_wrote_without_a_key_is_taken_up(tmp_pat
     again = feedback(tmp_path, start)
     again.resume()
     assert again.history == [feedback_entry(1, 0.8)]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (float("nan"), "features.weight holds NaN"),
+        (float("-inf"), "features.weight holds infinity"),
+        (-2.7e32, r"features.weight holds values of 2.7e\+32"),
+    ],
+)
+def test_weights_that_diverged_are_never_saved(tmp_path, start, value, message):
+    progress = training(tmp_path, start, keep_every=1)
+    progress.record(entry(1, a=0.5))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    progress.learner.averaged.features.weight.data[3] = value
+    for save in (lambda: progress.record(entry(2, a=0.9)), progress.save_state, lambda: progress.check(2)):
+        with pytest.raises(WorkError, match=f"diverged in epoch 2: model.{message}; it is not saved, .* a lower --lr"):
+            save()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert progress.best_epoch == len(progress.history) == 1
+
+
+def test_large_weights_are_fine_where_they_were_large_before(tmp_path, start):
+    start.model.features.weight.data[3] = 1e37
+    training(tmp_path, start).record(entry(1))
+
+
+def test_a_figure_that_is_not_finite_is_an_end_too(tmp_path, start):
+    with pytest.raises(WorkError, match="diverged in epoch 1: a is nan"):
+        training(tmp_path, start).record(entry(1, a=float("nan")))
+    assert not files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tuner": {"step": 1, "model": {"fc.weight": torch.tensor([1.0, float("nan")])}}}, "model.fc.weight holds NaN, expected finite numbers"),
+        ({"tuner": None}, "has no tuner, so it is no state of this kind of training"),
+        ({"tuner": {"another": 3}}, r"does not fit this training \('step'\); start anew"),
+        ({"recipe": [1]}, "has no recipe"),
+        ({"history": {}}, "has no history"),
+        ({"history": []}, "does not fit this training"),
+        ({"history": [3]}, "does not fit this training"),
+        ({"history": [{"epoch": 0}, {"epoch": 1}]}, "does not fit this training"),
+        ({"best_epoch": 7}, "does not fit this training"),
+        ({"best_epoch": "1"}, "has no best_epoch"),
+    ],
+)  # fmt: skip
+def test_a_state_of_another_shape_is_refused_in_one_line(tmp_path, start, change, message):
+    history = [feedback_entry(0, 0.5), feedback_entry(1, 0.6)]
+    state = {"tuner": {"step": 3}, "history": history, "best_epoch": 1, "recipe": {"lr": 0.1}}
+    torch.save(state | change, tmp_path / "training_state.pth")
+    with pytest.raises(UserError, match=f"training_state.pth: {message}") as refused:
+        feedback(tmp_path, start).resume()
+    assert "\n" not in str(refused.value)
