@@ -16,9 +16,8 @@ import os
 import sys
 from pathlib import Path
 
-from tests.fuzz.attempt import attempt
+from tests.fuzz.attempt import attempt, damage_of
 from tests.fuzz.campaign import Tally, run_all
-from tests.fuzz.mutations import damaged
 from tests.fuzz.readers import BY_NAME, READERS
 
 
@@ -57,17 +56,12 @@ def main() -> int:
 
 def repeat(name: str, seed: int, number: int, keep: Path | None) -> int:
     """Show one attempt: what was done to the file, its first bytes, what came of it."""
-    from tests.fuzz.attempt import remove_seeds, seed_folder
-
     reader = BY_NAME[name]
-    try:
-        damage = damaged(reader.kind, (seed_folder(reader.seed) / reader.file).read_bytes(), name, seed, number)
-        if keep:
-            keep.write_bytes(damage.data)
-        print(f"{reader.file}: {damage.what}, {len(damage.data)} bytes: {damage.data[:2000]!r}")
-        outcome = attempt(reader, seed, number)
-    finally:
-        remove_seeds()
+    damage = damage_of(reader, seed, number)
+    if keep:
+        keep.write_bytes(damage.data)
+    print(f"{reader.file}: {damage.what}, {len(damage.data)} bytes: {damage.data[:2000]!r}")
+    outcome = attempt(reader, seed, number)
     print(f"{outcome.verdict}: {outcome.said}")
     return int(outcome.is_fault)
 

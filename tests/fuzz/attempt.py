@@ -11,7 +11,6 @@ import functools
 import io
 import os
 import resource
-import shutil
 import signal
 import tempfile
 import traceback
@@ -23,8 +22,9 @@ from typing import Any
 from unittest import mock
 
 from magface_al.command.errors import UserError, WorkError
+from magface_al.command import run as account
 from magface_al.models.architectures import ARCHITECTURES, Architecture
-from tests.fuzz.mutations import damaged
+from tests.fuzz.mutations import Damage, damaged
 
 READ, REFUSED = "read", "refused"
 TRACEBACK, UNCLEAR, HANG, MEMORY, SILENT = "traceback", "unclear", "hang", "over memory", "silent change"
@@ -78,63 +78,62 @@ class Hang(BaseException):
 
 
 @functools.cache
-def seed_folder(seed: Callable[[], None]) -> Path:
-    """The valid files, written once a process."""
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-seed-", dir=SCRATCH))
-    _FOLDERS.append(folder)
-    with surroundings(folder):
-        seed()
-    return folder
+def seed_files(seed: Callable[[], None]) -> dict[str, bytes]:
+    """Relative path -> contents of the valid files, made once a process."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=SCRATCH) as name:
+        folder = Path(name)
+        with surroundings(folder):
+            seed()
+        return {
+            str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+        }
 
 
-_FOLDERS: list[Path] = []
-
-
-def remove_seeds() -> None:
-    """At the end of the process or the tests."""
-    seed_folder.cache_clear()
-    sound_value.cache_clear()
-    while _FOLDERS:
-        shutil.rmtree(_FOLDERS.pop(), ignore_errors=True)
+@contextlib.contextmanager
+def fresh_folder(files: dict[str, bytes]) -> Iterator[Path]:
+    """A folder with these files, for a while."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=SCRATCH, ignore_cleanup_errors=True) as name:
+        for folder in sorted({os.path.dirname(path) for path in files}):
+            os.makedirs(os.path.join(name, folder), exist_ok=True)
+        for path, content in files.items():
+            Path(name, path).write_bytes(content)
+        yield Path(name)
 
 
 @functools.cache
 def sound_value(reader: Reader) -> str:
     """What reading the valid file gives. Raises what the reader raises, which is a fault of the seed."""
-    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=SCRATCH) as name:
-        folder = Path(name)
-        shutil.copytree(seed_folder(reader.seed), folder, dirs_exist_ok=True)
-        with surroundings(folder):
-            return repr(reader.read())
+    with fresh_folder(seed_files(reader.seed)) as folder, surroundings(folder):
+        return repr(reader.read())
+
+
+def damage_of(reader: Reader, seed: int, number: int) -> Damage:
+    """Attempt `number` of `seed`: the damaged file."""
+    return damaged(reader.kind, seed_files(reader.seed)[reader.file], reader.name, seed, number)
 
 
 def attempt(reader: Reader, seed: int, number: int, seconds: float = SECONDS) -> Outcome:
     """Read the file with damage `number` of `seed`. Never raises, whatever the reader does."""
-    files = seed_folder(reader.seed)
-    damage = damaged(reader.kind, (files / reader.file).read_bytes(), reader.name, seed, number)
-    wanted = sound_value(reader) if reader.promise != NOTHING and not damage.honest else None
-    if reader.promise == WHOLE and not any(cut in damage.what for cut in CUTS):
-        wanted = None
-    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=SCRATCH, ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        shutil.copytree(files, folder, dirs_exist_ok=True)
-        (folder / reader.file).write_bytes(damage.data)
+    damage = damage_of(reader, seed, number)
+    cut = any(name in damage.what.split(" and ") for name in CUTS)
+    promised = not damage.honest and (reader.promise == EXACT or (reader.promise == WHOLE and cut))
+    wanted = sound_value(reader) if promised else None
+    with fresh_folder({**seed_files(reader.seed), reader.file: damage.data}) as folder:
         return judge(reader.read, folder, wanted, seconds, damage.what)
 
 
 def judge(read: Callable[[], Any], folder: Path, wanted: str | None, seconds: float, what: str) -> Outcome:
     """Call `read` in the folder and judge what comes of it; wanted: the repr of its result if that is promised."""
-    named = {path.name for path in folder.rglob("*")}
     with _peak_memory() as grown:
         try:
             with surroundings(folder), _limited(seconds):
                 found = repr(read())
         except (UserError, WorkError) as error:
-            outcome = _refusal(error, str(error), named, what)
+            outcome = _refusal(error, str(error), folder, what)
         except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-            outcome = _refusal(error, f"{error.filename}: {error.strerror}", named, what)
+            outcome = _refusal(error, f"{error.filename}: {error.strerror}", folder, what)
         except OSError as error:
-            outcome = _refusal(error, f"{error.filename}: {error.strerror}", named, what)
+            outcome = _refusal(error, f"{error.filename}: {error.strerror}", folder, what)
         except SystemExit as error:  # of argparse, which has said why
             outcome = Outcome(REFUSED if error.code == 2 else TRACEBACK, f"exit code {error.code}", what=what)
         except Hang as error:
@@ -154,9 +153,9 @@ def judge(read: Callable[[], Any], folder: Path, wanted: str | None, seconds: fl
     return outcome
 
 
-def _refusal(error: Exception, message: str, named: set[str], what: str) -> Outcome:
-    """A refusal in one line that names one of the files; otherwise an unclear one."""
-    clear = "\n" not in message and any(name in message for name in named)
+def _refusal(error: Exception, message: str, folder: Path, what: str) -> Outcome:
+    """A refusal in one line that names one of the files that are there; otherwise an unclear one."""
+    clear = "\n" not in message and any(path.name in message for path in folder.rglob("*"))
     return Outcome(REFUSED, message, what=what) if clear else _fault(UNCLEAR, error, what)
 
 
@@ -187,6 +186,7 @@ def surroundings(folder: Path) -> Iterator[None]:
         contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), "utf-8")),
         contextlib.redirect_stderr(io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace")),
         mock.patch.dict(ARCHITECTURES, {"fuzz": tiny}),
+        mock.patch.object(account, "_version", str),  # of packages, for manifests: looking them up takes longer than all else
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("error")

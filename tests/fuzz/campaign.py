@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from tests.fuzz.attempt import HANG, MEMORY, SECONDS, TRACEBACK, UNCLEAR, VERDICTS, Outcome, Reader, attempt, remove_seeds
+from tests.fuzz.attempt import HANG, MEMORY, SECONDS, TRACEBACK, UNCLEAR, VERDICTS, Outcome, Reader, attempt
 
 PATIENCE = 3 * SECONDS  # seconds without a word after which a process hangs in code that no signal interrupts
 _HEADINGS = {TRACEBACK: "tracebacks", HANG: "hangs", UNCLEAR: "unclear refusals", "silent change": "silent changes"}
@@ -102,7 +101,6 @@ def _work(connection: Connection, reader: Reader, seed: int, first: int, last: i
             if outcome.verdict == MEMORY:
                 break  # a new process, whose largest size is small again
     finally:
-        remove_seeds()
         connection.close()
 
 
@@ -111,23 +109,19 @@ def run_all(readers: Sequence[Reader], seed: int, first: int, attempts: int, wor
     tallies = {reader.name: Tally(reader.name) for reader in readers}
     waiting = [(reader, first) for reader in readers]
     running: list[Worker] = []
-    before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="fuzz-run-", ignore_cleanup_errors=True) as folder:
-        tempfile.tempdir = folder  # what killed processes leave goes with it
-        try:
-            while waiting or running:
-                while waiting and len(running) < workers:
-                    reader, start = waiting.pop(0)
-                    running.append(Worker(reader, seed, start, first + attempts))
-                for worker in _ended(running, tallies):
-                    running.remove(worker)
-                    if worker.next < worker.last:
-                        waiting.insert(0, (worker.reader, worker.next))
-                    _show(tallies, running, attempts)
-        finally:
-            tempfile.tempdir = before
-            for worker in running:
-                worker.process.kill()
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                reader, start = waiting.pop(0)
+                running.append(Worker(reader, seed, start, first + attempts))
+            for worker in _ended(running, tallies):
+                running.remove(worker)
+                if worker.next < worker.last:
+                    waiting.insert(0, (worker.reader, worker.next))
+                _show(tallies, running, attempts)
+    finally:
+        for worker in running:
+            worker.process.kill()
     print(file=sys.stderr)
     return list(tallies.values())
 

@@ -6,6 +6,7 @@ hands out what breaks its caller is no better than one that breaks itself. Where
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from magface_al.embedding.model_flags import ModelChoice
 from magface_al.embedding.pair_scores import PairEmbedder, rows_of
 from magface_al.embedding.store import read_features
 from magface_al.evaluation import quality
-from magface_al.evaluation.error_summary import summarize
 from magface_al.evaluation.far_rules import FAR_RULES
 from magface_al.evaluation.ijb import IJB
 from magface_al.evaluation.templates import POOLINGS
@@ -32,6 +32,7 @@ from magface_al.faces.recordio import RecordFile, image_records, images_by_label
 from magface_al.faces.training_set import open_training_set
 from magface_al.finetuning.feedback import read_feedback, read_replay
 from magface_al.labelling.web.server import _image_response
+from magface_al.metrics.roc import Figures
 from magface_al.models.checkpoint import load_backbone
 from magface_al.models.device import pick_device
 from magface_al.pairs.pair_file import PairFile, read_pairs, write_pairs
@@ -97,7 +98,7 @@ def use_store(name: str) -> None:
     scores = PairEmbedder(choice, quiet(), Path(name))(pair_file).scores()
     finite(scores.similarity)
     finite(scores.magnitude1)
-    summarize(scores, 0.4, 1)
+    Figures(scores.similarity, scores.pair_file.labels(), 0.4).of_curve()
     store = read_features(Path(name), skip_bad_lines=True)
     finite(store.unit())
     rows_of(store, pair_file)
@@ -216,18 +217,12 @@ def use_weights(name: str) -> tuple[Any, ...]:
     backbone = load_backbone(Path(name))
     facts = load_script("inspect_checkpoint.py").facts(backbone)
     backbone.origin()
-    backbone.card()
+    json.dumps(backbone.card())
     size = backbone.preprocessing.size
     noise = np.random.default_rng(0).integers(0, 255, (2, size, size, 3), np.uint8)
     embedded = Embedder(backbone.model, backbone.preprocessing, pick_device("cpu"))(noise)
     finite(embedded)
     return facts, embedded.tobytes().hex()
-
-
-def use_checkpoint() -> tuple[Any, ...]:
-    found = use_weights("model.pth")
-    script("export_model", "--checkpoint", "model.pth", "--output_file", "out.safetensors")
-    return found
 
 
 def use_config() -> None:
@@ -239,6 +234,12 @@ def use_config() -> None:
 def use_picture(name: str) -> None:
     for _ in face_batches([(name, Path(name)), ("held", Path(name).read_bytes())], 2, 1):
         pass
+
+
+def sampled_picture() -> None:
+    flags = ("--dataset", "people", "--output_dir", "out", "--num_identities", "4", "--images_per_identity", "3", "--num_pairs", "6")
+    script("create_test_feedback", *flags)
+    read_pairs(Path("out/feedback_pairs_test.json"))
 
 
 def shown_picture() -> None:
@@ -256,8 +257,6 @@ def pictures() -> None:
 
 
 def request() -> None:
-    import json
-
     seeds.questions()
     event = {
         "event_id": "00000000-0000-4000-8000-000000000001", "kind": "answer", "pair_id": "0" * 16, "annotator": "ann", "answer": "same",
@@ -320,7 +319,7 @@ READERS = [
     Reader("IJB probes", "text", "meta/s_1N_probe_mixed.csv", seeds.ijb, template_scores),
     Reader("TinyFace's names", "text", "features.paths.txt", seeds.tinyface, lambda: tinyface(read_features(Path("features.npy")))),
     Reader("quality scores", "text", "scores.txt", seeds.quality_scores, score_files),
-    Reader("checkpoint .pth", "checkpoint", "model.pth", seeds.checkpoint, use_checkpoint, EXACT),
+    Reader("checkpoint .pth", "checkpoint", "model.pth", seeds.checkpoint, lambda: use_weights("model.pth"), EXACT),
     Reader("checkpoint .pth before PyTorch 1.6", "pickle", "model.pth", seeds.old_checkpoint, lambda: use_weights("model.pth"), WHOLE),
     Reader("weights .safetensors", "safetensors", "model.safetensors", seeds.safetensors, lambda: use_weights("model.safetensors"), WHOLE),
     Reader("ONNX graph", "onnx", "model.onnx", seeds.onnx_graph, lambda: use_weights("model.onnx"), WHOLE),
@@ -338,6 +337,7 @@ READERS = [
     Reader("image .png", "picture", "face.png", pictures, lambda: use_picture("face.png")),
     Reader("image .bmp", "picture", "face.bmp", pictures, lambda: use_picture("face.bmp")),
     Reader("image .webp", "picture", "face.webp", pictures, lambda: use_picture("face.webp")),
+    Reader("image of a test set", "picture", "people/ann/1.jpg", seeds.faces, sampled_picture),
     Reader("labeller: a picture", "picture", "face.png", pictures, shown_picture),
 ]  # fmt: skip
 BY_NAME = {reader.name: reader for reader in READERS}

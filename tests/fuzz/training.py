@@ -37,7 +37,7 @@ def _quick(progress: Progress) -> None:
 
 @contextlib.contextmanager
 def _training() -> Iterator[Progress]:
-    recipe = TrainingRecipe(batch_size=6, epochs=3)
+    recipe = TrainingRecipe(batch_size=2, epochs=3)
     with open_training_set([Path("train.list")]) as data:
         start = load_backbone(Path("model.pth"), trainable=True)
         reader = FaceReader(data, start.preprocessing.size, recipe.augmentation, recipe.seed, 1, 0.0)
@@ -53,8 +53,9 @@ def half_trained() -> None:
     seeds.checkpoint()
     OUT.mkdir()
     with _training() as progress:
-        for step in progress.learner.epoch(1):
-            progress.count(step)
+        steps = progress.learner.epoch(1)
+        progress.count(next(steps))
+        steps.close()
         progress.record({"epoch": 1, "loss": 1.0, "validation": {}})
 
 
@@ -75,7 +76,7 @@ def _tuning() -> Progress:
     backbone = load_backbone(Path("model.pth"), trainable=True)
     faces = {name: np.zeros((112, 112, 3), np.uint8) for name in pair_file.images()}
     data = index_pairs(pair_file.pairs, faces)
-    recipe = Recipe(epochs=3)
+    recipe = Recipe(epochs=3, batch_size=2)
     tuner = FineTuner(backbone.model, backbone.preprocessing, data, np.ones((len(data.faces), 8), np.float32), recipe, CPU)
     progress = feedback_progress(OUT, tuner, backbone, "auc", {"recipe": dataclasses.asdict(recipe)})
     _quick(progress)
