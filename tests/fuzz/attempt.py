@@ -124,7 +124,8 @@ def attempt(reader: Reader, seed: int, number: int, seconds: float = SECONDS) ->
 
 def judge(read: Callable[[], Any], folder: Path, wanted: str | None, seconds: float, what: str) -> Outcome:
     """Call `read` in the folder and judge what comes of it; wanted: the repr of its result if that is promised."""
-    with _peak_memory() as grown:
+    with _peak_memory() as grown, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # a file that an exception leaves open is closed soon after
         try:
             with surroundings(folder), _limited(seconds):
                 found = repr(read())
@@ -190,7 +191,7 @@ def surroundings(folder: Path) -> Iterator[None]:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("error")
-        warnings.simplefilter("ignore", ResourceWarning)  # a file that an exception leaves open is closed soon after
+        warnings.simplefilter("ignore", ResourceWarning)
         yield
 
 

@@ -119,6 +119,8 @@ def run_all(readers: Sequence[Reader], seed: int, first: int, attempts: int, wor
                 if worker.next < worker.last:
                     waiting.insert(0, (worker.reader, worker.next))
                 _show(tallies, running, attempts)
+    except KeyboardInterrupt:
+        print("\ninterrupted; what follows is what there is", file=sys.stderr)
     finally:
         for worker in running:
             worker.process.kill()

@@ -138,17 +138,14 @@ def bomb(data: bytes, rng: random.Random) -> bytes:
         sound = _rewritten(data, name, b"a place for the bomb")
     except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError, zlib.error):
         return flip_bit(data, rng)
-    # Written by hand, because zipfile would have to hold all of it: the record is put last, and its numbers are set.
-    kept = [(info, sound) for info in zipfile.ZipFile(io.BytesIO(sound)).infolist() if info.filename != name]
-    body, central = b"", b""
+    # Written by hand, because zipfile would have to hold all of it: the record is put last.
     with zipfile.ZipFile(io.BytesIO(sound)) as archive:
-        entries = [(info.filename, 0, archive.read(info), zlib.crc32(archive.read(info)), None) for info, _ in kept]
-    for entry, method, content, crc, size in [*entries, (name, 8, packed, check, BOMB)]:
+        entries = [(info.filename, archive.read(info)) for info in archive.infolist() if info.filename != name]
+    body, central = b"", b""
+    sized = [(entry, 0, zlib.crc32(content), content, len(content)) for entry, content in entries]
+    for entry, method, crc, content, size in [*sized, (name, 8, check, packed, BOMB)]:
         encoded = entry.encode()
-        fields = struct.pack("<HHHHIIIHH", 20, 0, method, 0, 0x21, crc, len(content), size or len(content), len(encoded))[:-2]
-        fields = struct.pack(
-            "<HHHHHIIIHH", 20, 0, method, 0, 0x21, crc, len(content), size or len(content), len(encoded), 0
-        )
+        fields = struct.pack("<HHHHHIIIHH", 20, 0, method, 0, 0x21, crc, len(content), size, len(encoded), 0)
         central += CENTRAL + struct.pack("<H", 20) + fields + struct.pack("<HHHII", 0, 0, 0, 0, len(body)) + encoded
         body += LOCAL + fields + encoded + content
     count = len(entries) + 1
