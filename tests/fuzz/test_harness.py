@@ -48,14 +48,20 @@ def test_a_careful_reader_has_no_fault():
 
 
 def test_a_traceback_is_found_and_its_place_named():
-    faults = [outcome for outcome in outcomes(lambda: [int(line) for line in Path("numbers.txt").open()]) if outcome.is_fault]
+    faults = [
+        outcome for outcome in outcomes(lambda: [int(line) for line in Path("numbers.txt").open()]) if outcome.is_fault
+    ]
     assert {outcome.verdict for outcome in faults} == {TRACEBACK}
     assert {outcome.kind for outcome in faults} == {"ValueError", "UnicodeDecodeError"}
-    assert all(outcome.where and "Traceback" in outcome.said and "test_harness.py" in outcome.said for outcome in faults)
+    assert all(
+        outcome.where and "Traceback" in outcome.said and "test_harness.py" in outcome.said for outcome in faults
+    )
 
 
 def test_a_warning_on_the_screen_is_a_traceback():
-    assert {outcome.verdict for outcome in outcomes(lambda: warnings.warn("look", UserWarning, stacklevel=1), 1)} == {TRACEBACK}
+    assert {outcome.verdict for outcome in outcomes(lambda: warnings.warn("look", UserWarning, stacklevel=1), 1)} == {
+        TRACEBACK
+    }
 
 
 @pytest.mark.parametrize("message", ["wrong", "numbers.txt: wrong,\nreally"])
@@ -115,7 +121,7 @@ def test_the_first_bytes_are_those_of_every_machine():
     assert found == FIRST_BYTES
 
 
-FIRST_BYTES: list[bytes] = []
+FIRST_BYTES = [b"", b"a qH\xb5N2\n", b"a", b"?\x06Z\xd9\xd6\x1e\x17|3\xa15%"]
 
 
 def test_few_attempts_meet_every_kind_of_damage():
@@ -191,7 +197,9 @@ def test_the_command_prints_a_table_and_repeats_one_attempt(monkeypatch, capsys,
     code = command.main()
     assert f"| {READERS[0].name} " in capsys.readouterr().out
     assert code == bool((tmp_path / "faults.md").read_text().strip())
-    monkeypatch.setattr("sys.argv", ["fuzz", "--reader", READERS[0].name, "--number", "2", "--keep", str(tmp_path / "file")])
+    monkeypatch.setattr(
+        "sys.argv", ["fuzz", "--reader", READERS[0].name, "--number", "2", "--keep", str(tmp_path / "file")]
+    )
     command.main()
     shown = capsys.readouterr().out
     assert repr((tmp_path / "file").read_bytes()[:50])[2:-1] in shown

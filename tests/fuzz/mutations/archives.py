@@ -61,13 +61,19 @@ def damage_weights(data: bytes, rng: random.Random) -> bytes:
 
 def damage_header(data: bytes, rng: random.Random) -> bytes:
     """A size, an offset, a method or a checksum in the archive's own headers becomes another number."""
-    places = [(at + offset, size) for at in _all(data, LOCAL) for offset, size in ((8, 2), (14, 4), (18, 4), (22, 4), (26, 2), (28, 2))]
+    places = [
+        (at + offset, size)
+        for at in _all(data, LOCAL)
+        for offset, size in ((8, 2), (14, 4), (18, 4), (22, 4), (26, 2), (28, 2))
+    ]
     places += [
         (at + offset, size)
         for at in _all(data, CENTRAL)
         for offset, size in ((8, 2), (10, 2), (16, 4), (20, 4), (24, 4), (28, 2), (30, 2), (42, 4))
     ]
-    places += [(at + offset, size) for at in _all(data, END) for offset, size in ((8, 2), (10, 2), (12, 4), (16, 4), (20, 2))]
+    places += [
+        (at + offset, size) for at in _all(data, END) for offset, size in ((8, 2), (10, 2), (12, 4), (16, 4), (20, 2))
+    ]
     if not places:
         return flip_bit(data, rng)
     at, size = rng.choice(places)
@@ -107,7 +113,9 @@ def other_record(data: bytes, rng: random.Random) -> bytes:
     if name.endswith("data.pkl"):
         content = rng.choice((flip_bit, overwrite, pickle_opcode))(content, rng)
     else:
-        content = rng.choice((content[:-4], content + b"\0" * 64, b"", bad_floats(content, rng), bad_floats(content, rng)))
+        content = rng.choice(
+            (content[:-4], content + b"\0" * 64, b"", bad_floats(content, rng), bad_floats(content, rng))
+        )
     try:
         return _rewritten(data, name, content)
     except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError, zlib.error):
