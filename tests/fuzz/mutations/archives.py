@@ -15,7 +15,7 @@ from tests.fuzz.mutations.plain import Mutation, flip_bit, overwrite
 
 LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 _NUMBERS = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
-BOMB = 3 << 30  # bytes that one record grows to
+BOMB = 3 << 29  # bytes that one record grows to: more than an attempt may ask for
 _BLOCK = 1 << 24
 
 
