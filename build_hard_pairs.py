@@ -13,6 +13,7 @@ from pathlib import Path
 from magface_al.choosing.hard_pairs import STRATEGIES, HardWishes
 from magface_al.choosing.identity_flags import add_identity_options
 from magface_al.command import cli, numbers
+from magface_al.command.outputs import OutputPath
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.metrics.cosine import THRESHOLD
@@ -24,7 +25,9 @@ def build_parser() -> argparse.ArgumentParser:
     files.add_argument(
         "--features_list", type=Path, required=True, metavar="FEATURES", help="feature store, text or .npy"
     )
-    files.add_argument("--output_file", type=Path, required=True, metavar="PAIRS.json", help="pairs file to write")
+    files.add_argument(
+        "--output_file", type=OutputPath, required=True, metavar="PAIRS.json", help="pairs file to write"
+    )
     files.add_argument(
         "--skip_bad_lines", action="store_true", help="leave out malformed lines of a text store, and count them"
     )

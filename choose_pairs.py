@@ -18,6 +18,7 @@ from magface_al.choosing import strategies
 from magface_al.choosing.identity_flags import add_identity_options
 from magface_al.choosing.wishes import Wishes
 from magface_al.command import cli, numbers
+from magface_al.command.outputs import OutputPath
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 
@@ -28,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     files.add_argument(
         "--features_list", type=Path, required=True, metavar="FEATURES", help="feature store, text or .npy"
     )
-    files.add_argument("--output_file", type=Path, required=True, metavar="ASK.json", help="pairs file to write")
+    files.add_argument("--output_file", type=OutputPath, required=True, metavar="ASK.json", help="pairs file to write")
     files.add_argument(
         "--answered", type=Path, nargs="+", default=[], metavar="FEEDBACK.json", help="files of pairs asked before"
     )

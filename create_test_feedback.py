@@ -51,13 +51,13 @@ def main(args: argparse.Namespace, run: Run) -> None:
     rng = np.random.default_rng(args.seed)
     images = args.output_dir / "images"
     refuse_foreign(images)
+    run.write_to(args.output_dir)
     with open_people(args.dataset, args.domain, args.seed, args.num_identities, args.images_per_identity) as source:
         print(f"read {source.description}")
         people = sample_people(source, args.num_identities, args.images_per_identity, rng, images, run.note)
     pairs = random_pairs(people, args.num_pairs, rng)
     note_missing(pairs, args.num_pairs, run)
     pairs, flipped = flip_labels(pairs, args.label_noise, rng)
-    run.path = args.output_dir / "manifest.json"
     output = args.output_dir / "feedback_pairs_test.json"
     write_pairs(output, pairs, source=str(args.dataset or "synthetic"), seed=args.seed, flipped_labels=flipped)
     with list_file(args.output_dir / "images.list") as write:

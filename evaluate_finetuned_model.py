@@ -59,14 +59,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.errors import WorkError
-    from magface_al.command.files import write_json
+    from magface_al.command.outputs import write_json
     from magface_al.evaluation.before_after import before_after_table, compare, flipped_pairs
     from magface_al.pairs.pair_file import write_pairs
     from magface_al.pictures.canvas import save_figure
     from magface_al.pictures.curves import before_after_figure
 
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    run.path = args.output_dir / "manifest.json"
+    run.write_to(args.output_dir)
     before = model_flags.model_choice(vars(args))
     after = replace(before, checkpoint=args.finetuned, arch="auto")
     target = compare(args.feedback_file, before, after, run, args.threshold, args.resamples, args.seed)

@@ -10,9 +10,9 @@ ONNX and safetensors record the input convention; gen_features.py --resume reads
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from magface_al.command import cli
+from magface_al.command.outputs import OutputPath
 from magface_al.command.run import Run
 from magface_al.embedding import model_flags
 from magface_al.models.backbone import FAMILIES
@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     files = parser.add_argument_group("files")
     target = "file to write; the suffix says what"
-    files.add_argument("--output_file", type=Path, required=True, metavar="OUT", help=target)
+    files.add_argument("--output_file", type=OutputPath, required=True, metavar="OUT", help=target)
     keys = f"whose keys and BatchNorm eps .pth and .safetensors get (default: {DEFAULT})"
     files.add_argument("--layout", choices=EXPORT_LAYOUTS, help=keys)
     model_flags.add_checkpoint_options(parser)

@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from magface_al.command import cli
+from magface_al.command.outputs import OutputPath
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.embedding import model_flags
@@ -24,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     files.add_argument("--inf_list", type=Path, required=True, metavar="LIST", help="image list, one path a line")
     files.add_argument(
         "--feat_list",
-        type=Path,
+        type=OutputPath,
         required=True,
         metavar="OUT",
         help="feature store to write; the suffix .npy makes it binary, anything else text",

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from magface_al.command import cli, numbers
 from magface_al.command.errors import UserError
+from magface_al.command.outputs import OutputPath
 from magface_al.command.run import Run, command_line
 from magface_al.labelling.assignment import Settings
 from magface_al.labelling.opening import open_labeller
@@ -29,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     files = parser.add_argument_group("files")
     files.add_argument("--pairs_file", type=Path, required=True, metavar="PAIRS.json", help="pairs to ask about")
     files.add_argument(
-        "--feedback_file", type=Path, required=True, metavar="FEEDBACK.json", help="pairs with their answers"
+        "--feedback_file", type=OutputPath, required=True, metavar="FEEDBACK.json", help="pairs with their answers"
     )
     files.add_argument(
         "--gold", type=Path, metavar="PAIRS.json", help="labelled pairs mixed in, to measure each annotator's accuracy"
@@ -41,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="answers to take in first: a Label Studio export (JSON)",
     )
     files.add_argument(
-        "--csv_file", type=Path, metavar="CSV", help="where exports write CSV (default: beside FEEDBACK)"
+        "--csv_file", type=OutputPath, metavar="CSV", help="where exports write CSV (default: beside FEEDBACK)"
     )
     asking = parser.add_argument_group("asking")
     asking.add_argument("--annotator", metavar="NAME", help="who answers; without it each browser asks once")
@@ -88,8 +89,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     feedback_path, csv_path = args.feedback_file, args.csv_file or args.feedback_file.with_suffix(".csv")
-    if feedback_path.resolve() == args.pairs_file.resolve():
-        raise UserError(f"{feedback_path}: is also the --pairs_file, expected another file for the answers")
     pair_file = read_pairs(args.pairs_file)
     run.input(args.pairs_file, describe(pair_file.pairs))
     gold_file = read_pairs(args.gold).labelled() if args.gold else None

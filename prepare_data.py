@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from magface_al.command import cli
+from magface_al.command.outputs import OutputPath
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.conversion import joined_lists
@@ -38,19 +39,19 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="one folder a person")
     map_help = "labels to use, `label<TAB>folder` a line (default: DIR/labels.tsv if it is there)"
     one.add_argument("--label_map", type=Path, help=map_help)
-    one.add_argument("--output_list", type=Path, required=True, help="list to write")
+    one.add_argument("--output_list", type=OutputPath, required=True, help="list to write")
     one = cli.add_command(
         commands, "merge_lists", "lists of one kind whose labels mean the same people -> one list, each entry once"
     )
     one.add_argument("--lists", type=Path, nargs="+", required=True, help="image, training or pair lists")
-    one.add_argument("--output_list", type=Path, required=True, help="list to write")
+    one.add_argument("--output_list", type=OutputPath, required=True, help="list to write")
     one = cli.add_command(
         commands, "compound", "training sets with people of their own -> one list, their labels shifted apart"
     )
     one.add_argument(
         "--sources", type=Path, nargs="+", required=True, help="training lists and folders of identity folders"
     )
-    one.add_argument("--output_list", type=Path, required=True, help="list to write")
+    one.add_argument("--output_list", type=OutputPath, required=True, help="list to write")
     one = cli.add_command(commands, "list2rec", "a training list -> train.rec, train.idx and property")
     one.add_argument("--train_list", type=Path, required=True, help="training list")
     one.add_argument("--output_dir", type=Path, required=True, help="folder to write")

@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.errors import UserError
-    from magface_al.command.files import replacing, write_json
+    from magface_al.command.outputs import replacing, write_json
     from magface_al.embedding.pair_scores import score_pairs
     from magface_al.evaluation.error_summary import summarize, summary_rows
     from magface_al.pairs.pair_file import describe, read_pairs
@@ -60,8 +60,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
         raise UserError("give --model to embed the images, or --features_list with their embeddings, or both")
     pair_file = read_pairs(args.feedback_file).labelled()
     run.input(args.feedback_file, describe(pair_file.pairs))
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    run.path = args.output_dir / "manifest.json"
+    run.write_to(args.output_dir)
     scores = score_pairs(pair_file, model_flags.model_choice(vars(args)), run, args.features_list, args.skip_bad_lines)
     run.facts["pairs_left_out"] = scores.left_out
 

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np
 
 from magface_al.command import cli, numbers
+from magface_al.command.outputs import OutputPath
 from magface_al.command.run import Run
 from magface_al.faces.identities import parent_folder
 from magface_al.pairs.pair_file import Pair, describe, read_pairs, write_pairs
@@ -27,7 +28,9 @@ from magface_al.pairs.pair_file import Pair, describe, read_pairs, write_pairs
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     parser.add_argument("--pairs_file", type=Path, required=True, metavar="ASK.json", help="pairs to answer")
-    parser.add_argument("--feedback_file", type=Path, required=True, metavar="FEEDBACK.json", help="file to write")
+    parser.add_argument(
+        "--feedback_file", type=OutputPath, required=True, metavar="FEEDBACK.json", help="file to write"
+    )
     parser.add_argument("--noise", type=numbers.interval("[0, 1)"), default=0.0, help="probability of a wrong answer")
     parser.add_argument("--seed", type=int, default=42, help="of the wrong answers")
     return parser

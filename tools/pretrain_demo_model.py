@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from magface_al.command import cli, numbers
+from magface_al.command.outputs import OutputPath
 from magface_al.command.run import Run
 from magface_al.embedding.embedder import Embedder
 from magface_al.faces.drawn.people import draw_people
@@ -46,7 +47,10 @@ RECIPE = TrainingRecipe(
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     parser.add_argument(
-        "--output_file", type=Path, default=ROOT / "assets" / "demo_magface.pth", help="checkpoint to write"
+        "--output_file",
+        type=OutputPath,
+        default=OutputPath(ROOT / "assets" / "demo_magface.pth"),
+        help="checkpoint to write",
     )
     parser.add_argument("--people", type=numbers.positive_int, default=500, help="people to train on")
     parser.add_argument("--images", type=numbers.positive_int, default=14, help="images of each")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from magface_al.command import numbers
 from magface_al.command.errors import UserError, WorkError
+from magface_al.command.last_resort import explain
+from magface_al.command.outputs import guarded
 from magface_al.command.run import Run
+from magface_al.command.signals import Stopped, stopping
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -23,7 +29,9 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
 
 def new_parser(doc: str | None) -> argparse.ArgumentParser:
     """A parser described by the script's docstring; abbreviated flags are refused (a new flag would break them)."""
-    return argparse.ArgumentParser(description=doc, formatter_class=_Help, allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=doc, formatter_class=_Help, allow_abbrev=False)
+    parser.add_argument("--debug", action="store_true", help="print the traceback of an error that nobody foresaw")
+    return parser
 
 
 def add_command(
@@ -83,37 +91,83 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) ->
     return parser.parse_args(argv)
 
 
-def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace, Run], None]) -> None:
-    """Parse, do the work, print the summary; end with 0 (done), 1 (failed work), 2 (bad arguments or input) or 130 (Ctrl-C)."""
+def run(
+    parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace, Run], None], *, distributed: bool = False
+) -> None:
+    """Parse, do the work, print the summary, and end with 0 (done), 1 (failed work) or 2 (bad arguments or input).
+
+    A signal ends the run in order with 128 + its number: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP, 141 where nobody
+    reads the output any more (`| head -1`). distributed: the script may be one of several that torchrun started.
+    """
+    _never_fail_to_print()
     try:
+        _check_surroundings(distributed)
         args = parse(parser)
     except UserError as error:
         sys.exit(_complain(parser.prog, str(error), 2))
+    debug = vars(args).pop("debug", False)
     report = Run(parser.prog, vars(args))
-    sys.exit(_exit_code(lambda: main(args, report), parser.prog, report))
 
+    def work() -> None:
+        with stopping(), guarded(vars(args)):
+            main(args, report)
 
-def _exit_code(work: Callable[[], None], script: str, report: Run) -> int:
     try:
-        work()
+        code = _exit_code(work, parser.prog, report, debug)
+    finally:
+        report.release()
+    sys.exit(code)
+
+
+def _never_fail_to_print() -> None:
+    """A name that the terminal's encoding lacks is printed with \\x and \\u instead of ending the run."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _check_surroundings(distributed: bool) -> None:
+    """Raises UserError where the run could not be right."""
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if not distributed and processes != "1":
+        raise UserError(
+            f"started as one of {processes} processes (WORLD_SIZE), and only train.py shares its work: start it once"
+        )
+    encoding = sys.getfilesystemencoding()
+    if encoding.lower() != "utf-8":
+        raise UserError(f"the locale's file names are {encoding}, expected UTF-8: set PYTHONUTF8=1, or a UTF-8 locale")
+
+
+def _exit_code(work: Callable[[], None], script: str, report: Run, debug: bool) -> int:
+    try:
+        try:
+            work()
+        except WorkError as error:
+            report.finish(exit_code=1)
+            return _complain(script, str(error), 1)
+        report.finish(exit_code=0)
+        sys.stdout.flush()
     except UserError as error:
         return _complain(script, str(error), 2)
-    except WorkError as error:
-        report.finish(exit_code=1)
-        return _complain(script, str(error), 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed goes nowhere
+        return 128 + signal.SIGPIPE
     except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        return _complain(script, f"{error.filename}: {error.strerror}", 2)
+        return _complain(script, f"{error.filename or 'a file'}: {error.strerror}", 2)
     except OSError as error:
-        return _complain(
-            script, f"{error.filename or 'output'}: {error.strerror}; files written before stay as they were", 1
-        )
+        where, why = error.filename or "output", error.strerror or error
+        return _complain(script, f"{where}: {why}; files written before stay as they were", 1)
+    except Stopped as signalled:
+        return _complain(script, str(signalled), 128 + signalled.number)
     except KeyboardInterrupt:
-        return _complain(script, "interrupted", 130)
-    report.finish(exit_code=0)
+        return _complain(script, "interrupted", 128 + signal.SIGINT)
+    except Exception as error:  # the last resort, and the only one
+        return _complain(script, explain(error, script, debug), 1)
     return 0
 
 
 def _complain(script: str, message: str, code: int) -> int:
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     print(f"{script}: error: {message}", file=sys.stderr)
     return code

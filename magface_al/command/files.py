@@ -1,78 +1,110 @@
-"""Files that are whole or absent, and fingerprints of their contents."""
+"""Files that a run reads: regular files only, one policy for text, JSON without surprises, fingerprints."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
+import math
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from magface_al.command.errors import UserError
 
 
-@contextmanager
-def replacing(path: Path, mode: str = "w", *, durable: bool = False) -> Iterator[IO[Any]]:
-    """Open `path` for writing so that it changes only when everything has been written.
+def open_regular(path: str | Path) -> io.BufferedReader:
+    """Open a file for reading bytes. Raises OSError, with the path and a reason, also for what never ends or never begins.
 
-    The text or bytes go to `<name>.part` beside it, which replaces `path` at the end of the block. If the block
-    raises (a full disk, Ctrl-C), the old file stays as it was and the part is removed. durable=True also waits for the
-    disk, without which a power cut soon afterwards could leave an empty file.
+    What was opened is looked at, not the name before: a device, a pipe or a socket is refused whenever it is put there, and
+    O_NONBLOCK keeps the opening of a pipe that nobody writes to from waiting for ever.
     """
-    part = path.with_name(path.name + ".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    encoding = None if "b" in mode else "utf-8"
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "A device, pipe or socket, expected a regular file", str(path))
+
+
+def open_input(path: Path, expected: str) -> io.BufferedReader:
+    """The same for a file that the user named. Raises UserError with what was `expected`."""
     try:
-        with part.open(mode, encoding=encoding) as file:
-            yield file
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    part.replace(path)
+        return open_regular(path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}, expected {expected}") from None
+
+
+def is_path(text: str) -> bool:
+    """Whether a file could be called that: bytes that are not UTF-8 may be in it as surrogates, but no others, and no NUL."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 def read_lines(path: Path, expected: str) -> Iterator[tuple[int, str]]:
     """(line number from 1, line without its end) of every line that is not blank, one at a time: lists can be long.
 
-    Bytes that are not UTF-8 come through as surrogates, so that any file name survives. Raises UserError, with what was
-    `expected`, for a path that is no file.
+    Bytes that are not UTF-8 come through as surrogates (PEP 383), so that any file name survives; a line ends at \\n, \\r\\n
+    or \\r and at nothing else, whatever Unicode calls a line separator. Raises UserError, with what was `expected`, for a
+    path that is no regular file, and for NUL, which no text and no path has.
     """
-    try:
-        with path.open(encoding="utf-8", errors="surrogateescape") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line.rstrip("\r\n")
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UserError(f"{path}: {error.strerror}, expected {expected}") from None
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON with two spaces of indent; NaN and infinity are refused, because JSON has neither."""
-    with replacing(path, durable=True) as file:
-        json.dump(content, file, indent=2, allow_nan=False, ensure_ascii=False)
-        file.write("\n")
+    with open_input(path, expected) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape")
+        for number, line in enumerate(text, 1):
+            if "\0" in line:
+                raise UserError(f"{path}: line {number}: a NUL character, expected {expected}")
+            if line.strip():
+                yield number, line.rstrip("\r\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON, naming the file and the line where it stops being JSON. Raises UserError."""
+    """Read JSON, naming the file and the line where it stops being JSON. Raises UserError.
+
+    NaN, numbers beyond float64 and a key given twice are refused: Python would read all three, and lose or spread them.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a folder, expected a JSON file") from None
+        with open_input(path, "a JSON file") as file:
+            text = file.read().decode("utf-8-sig")  # and the bytes are gone: a million pairs have 150 MB
+        return json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_number)
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}), expected JSON") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: line {error.lineno}: not JSON ({error.msg})") from None
+    except RecursionError:
+        raise UserError(f"{path}: lists inside lists without end, expected JSON of a few levels") from None
+    except ValueError as error:  # of the three below, and Python's own for an integer of thousands of digits
+        raise UserError(f"{path}: {error}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"key {twice!r} is given twice in one object, expected once")
+    return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"number {text[:40]} is beyond 1.8e308, expected a finite one")
+    return value
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number in JSON, expected a finite one or null")
 
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,9 +1,19 @@
-"""Argparse types for numbers: each refuses a value out of its range in words that name the range."""
+"""Numbers as text: of files, and argparse types that refuse a value out of its range in words that name the range."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+
+
+def whole(text: str) -> int:
+    """A whole number of at least 0 as files hold it: ASCII digits alone, fewer than 19, so that int64 holds it.
+
+    int() takes more ("1_000", blanks, other scripts' digits). Raises ValueError.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise ValueError(f"{text[:40]!r} is no whole number")
+    return int(text)
 
 
 def positive_int(text: str) -> int:

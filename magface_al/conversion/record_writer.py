@@ -10,7 +10,8 @@ from types import TracebackType
 import numpy as np
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import read_json, replacing, sha256, write_json
+from magface_al.command.files import read_json, sha256
+from magface_al.command.outputs import replacing, write_json
 from magface_al.faces.recordio import EXACT_FLOAT32, frame, pack
 from magface_al.faces.train_list import Counts, count_entries, read_train_list
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import read_json, replacing, sha256, write_json
+from magface_al.command.files import read_json, sha256
+from magface_al.command.outputs import replacing, write_json
 from magface_al.faces.formats import suffix_of
 from magface_al.faces.label_map import LABELS, write_labels
 from magface_al.faces.list_lines import line_of, list_file, listable

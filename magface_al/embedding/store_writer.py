@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from magface_al.command.files import read_json, write_json
+from magface_al.command.files import read_json
+from magface_al.command.outputs import write_json
 from magface_al.embedding.fixed_text import format_fixed
 from magface_al.embedding.store import ROWS_AT_ONCE, is_binary, manifest_path, paths_path
 from magface_al.metrics.cosine import magnitudes

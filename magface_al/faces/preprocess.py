@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from magface_al.command.files import open_regular
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+
+
+LARGEST_PICTURE = 64 << 20  # bytes of a file; a photo has a few MiB, and an endless one would fill the memory
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,17 @@ PRESETS = {
 }
 
 
+def read_picture(path: str | Path) -> bytes:
+    """A picture's file, as it is. Raises ValueError with the reason for what is no regular file of at most LARGEST_PICTURE."""
+    try:
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > LARGEST_PICTURE:
+                raise ValueError(f"larger than {LARGEST_PICTURE >> 20} MiB, expected the picture of a face")
+            return file.read()
+    except OSError as error:
+        raise ValueError(error.strerror or "cannot be read") from None
+
+
 def decode_image(source: str | Path | bytes, size: int = 112) -> tuple[np.ndarray, bool]:
     """Read a face image as uint8 [size, size, 3] in BGR, as cv2.imread would (EXIF rotation applied, grey made BGR).
 
@@ -59,13 +76,14 @@ def decode_image(source: str | Path | bytes, size: int = 112) -> tuple[np.ndarra
     """
     import cv2  # imported here because it takes longer than all of --help
 
-    try:  # not cv2.imread: it returns None on any failure, and cannot open some paths
-        data = np.frombuffer(source, np.uint8) if isinstance(source, bytes) else np.fromfile(source, np.uint8)
-    except OSError as error:
-        raise ValueError(error.strerror or "cannot be read") from None
-    if data.size == 0:
+    # not cv2.imread: it returns None on any failure, and cannot open some paths
+    data = source if isinstance(source, bytes) else read_picture(source)
+    if not data:
         raise ValueError("the file is empty")
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:  # more pixels than OpenCV reads, say
+        raise ValueError(f"not an image that OpenCV can decode ({error.err})") from None
     if image is None:
         raise ValueError("not an image that OpenCV can decode")
     if image.shape[:2] == (size, size):

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import replacing, sha256
+from magface_al.command.files import sha256
+from magface_al.command.outputs import replacing
 from magface_al.faces.preprocess import PRESETS
 from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.backbone import FAMILIES, Backbone, recorded_preprocessing

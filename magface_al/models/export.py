@@ -15,7 +15,7 @@ from torch import nn
 
 from magface_al.command.errors import UserError, WorkError
 from magface_al.command.extras import require
-from magface_al.command.files import replacing
+from magface_al.command.outputs import replacing
 from magface_al.models.backbone import FAMILIES, Backbone
 from magface_al.models.checkpoint import batch_norms, prefixed, save_backbone
 from magface_al.models.export_layouts import DEFAULT, EXPORT_LAYOUTS

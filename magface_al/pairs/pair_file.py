@@ -8,6 +8,7 @@ that this module does not know are kept when the file is written again.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import read_json, write_json
+from magface_al.command.files import is_path, read_json
+from magface_al.command.outputs import write_json
 from magface_al.command.words import counted
 
 SAME, DIFFERENT = 1, 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Two images as the file names them, the label (1, 0 or None) and every other key of the entry."""
 
@@ -115,14 +117,18 @@ def _read_pair(path: Path, index: int, entry: Any) -> Pair:
         if not isinstance(entry.get(key), str) or not entry[key]:
             found = repr(entry[key]) if key in entry else "missing"
             raise UserError(f'{path}: pair {index}: key "{key}" is {found}, expected the path of an image')
+        if not is_path(entry[key]):
+            raise UserError(f'{path}: pair {index}: key "{key}" is {entry[key]!r}, which no file can be called')
     label = entry.get("label")
     if "label" not in entry or not (label is None or (type(label) in (int, float, bool) and label in (0, 1))):
         found = repr(label) if "label" in entry else "missing"
         raise UserError(
             f'{path}: pair {index}: key "label" is {found}, expected 1 (same), 0 (different) or null (not yet answered)'
         )
-    extra = {key: value for key, value in entry.items() if key not in ("image1", "image2", "label")}
-    return Pair(entry["image1"], entry["image2"], None if label is None else int(label), extra)
+    # Files have a million pairs: the entry itself becomes the extra, and a name is one text however many pairs have it.
+    image1, image2 = sys.intern(entry.pop("image1")), sys.intern(entry.pop("image2"))
+    del entry["label"]
+    return Pair(image1, image2, None if label is None else int(label), entry)
 
 
 def join_files(files: Sequence[PairFile]) -> PairFile:

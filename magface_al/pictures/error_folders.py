@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import replacing
+from magface_al.command.outputs import replacing
 from magface_al.embedding.pair_scores import PairScores
 from magface_al.faces.preprocess import decode_image
 from magface_al.pairs.pair_file import PairFile

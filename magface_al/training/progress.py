@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import replacing, write_json
+from magface_al.command.outputs import replacing, write_json
 from magface_al.models.backbone import Backbone
 from magface_al.models.checkpoint import save_backbone
 from magface_al.models.weight_files import read_checkpoint

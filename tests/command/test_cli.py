@@ -43,7 +43,7 @@ def test_help_answers_at_once_because_nothing_heavy_is_imported(script):
         (
             "finetune_on_feedback.py",
             ["--checkpoint", "c", "--feedback_file", "absent.json"],
-            "absent.json: no such file",
+            "absent.json: No such file",
         ),
         (
             "finetune_on_feedback.py",
@@ -65,5 +65,11 @@ def test_batches_are_asked_for_only_where_there_are_any():
     plain, batches = cli.new_parser("plain"), cli.new_parser("batches")
     cli.add_device_options(plain)
     cli.add_device_options(batches, batch_size=7)
-    assert vars(plain.parse_args([])) == {"device": "auto", "force_cpu": False}
-    assert vars(batches.parse_args([])) == {"device": "auto", "force_cpu": False, "batch_size": 7, "workers": 4}
+    assert vars(plain.parse_args([])) == {"debug": False, "device": "auto", "force_cpu": False}
+    assert vars(batches.parse_args([])) == {
+        "debug": False,
+        "device": "auto",
+        "force_cpu": False,
+        "batch_size": 7,
+        "workers": 4,
+    }

@@ -84,6 +84,7 @@ def run_apart(folder, name, *flags, code=0, timeout=600, **options):
 
 def checked(done, code):
     """The result, if it has the exit code (None: any)."""
+    assert "please report it" not in done.stderr, done.stderr
     assert code is None or done.returncode == code, (
         f"exit {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
     )

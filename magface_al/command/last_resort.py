@@ -1,0 +1,48 @@
+"""What nobody foresaw, in one line: what a library could not do, or a bug of this project; the traceback goes to a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+_PROJECT = Path(__file__).resolve().parents[2]
+_NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc")
+
+
+def explain(error: Exception, script: str, debug: bool) -> str:
+    """One line about an exception. Its traceback is kept in a file that the line names; debug=True prints it instead.
+
+    Who raised it decides whose fault it is: the innermost frame in a library is bad input or a machine's limit that no reader
+    has foreseen, the innermost frame in this project is a bug.
+    """
+    if debug:
+        traceback.print_exception(error)
+        where = "the traceback is above"
+    else:
+        where = _kept(error, script)
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    if isinstance(error, MemoryError) or any(words in reason.lower() for words in _NO_MEMORY):
+        return f"not enough memory ({reason}); a smaller --batch_size or fewer --workers needs less; {where}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    if _is_ours(frame.filename):
+        return f"a bug in magface_al, please report it: {type(error).__name__}: {reason}; {where}"
+    return f"{Path(frame.filename).name} could not go on: {type(error).__name__}: {reason}; {where}"
+
+
+def _is_ours(file: str) -> bool:
+    path = Path(file).resolve()
+    return path.is_relative_to(_PROJECT) and "site-packages" not in path.parts
+
+
+def _kept(error: Exception, script: str) -> str:
+    try:
+        descriptor, name = tempfile.mkstemp(".txt", f"{Path(script).stem}-traceback-")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{' '.join(sys.argv)}\n\n")
+            traceback.print_exception(error, file=file)
+    except OSError as reason:
+        return f"the traceback could not be kept ({reason.strerror}), --debug prints it"
+    return f"the traceback is in {name}, --debug prints it"
