@@ -19,7 +19,7 @@ PACKAGE = ROOT / "magface_al"
 
 # What brings a file's contents into the package. A call of one of the package's own readers is none: it has an entry itself.
 READING = {
-    "read_lines", "read_json", "read_bytes", "read_text", "np.load", "np.loadtxt", "np.fromfile", "torch.load", "sqlite3.connect", "json.loads",
+    "open_regular", "open_input", "read_lines", "read_json", "read_bytes", "read_text", "np.load", "np.loadtxt", "np.fromfile", "torch.load", "sqlite3.connect", "json.loads",
     "json.load", "yaml.compose", "yaml.safe_load", "safe_open", "InferenceSession", "cv2.imdecode", "cv2.imread", "np.genfromtxt", "pickle.load",
 }  # fmt: skip
 NOT_OF_THE_USER = {
