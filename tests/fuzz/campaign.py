@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import tempfile
 import time
 import warnings
 from collections import Counter
@@ -12,7 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
+from unittest import mock
 
+from tests.fuzz import attempt as attempts_of
 from tests.fuzz.attempt import HANG, MEMORY, SECONDS, TRACEBACK, UNCLEAR, VERDICTS, Outcome, Reader, attempt
 
 PATIENCE = 3 * SECONDS  # seconds without a word after which a process hangs in code that no signal interrupts
@@ -118,11 +121,30 @@ def run_all(readers: Sequence[Reader], seed: int, first: int, attempts: int, wor
     waiting = [(reader, first) for reader in readers]
     running: list[Worker] = []
     show = _Shown(attempts)
+    with (
+        # What killed processes leave goes with it.
+        tempfile.TemporaryDirectory(prefix="fuzz-run-", dir=attempts_of.SCRATCH, ignore_cleanup_errors=True) as folder,
+        mock.patch.object(attempts_of, "SCRATCH", folder),
+    ):
+        _run(waiting, running, tallies, show, seed, first + attempts, workers)
+    print(file=sys.stderr)
+    return list(tallies.values())
+
+
+def _run(
+    waiting: list[tuple[Reader, int]],
+    running: list[Worker],
+    tallies: dict[str, Tally],
+    show: _Shown,
+    seed: int,
+    last: int,
+    workers: int,
+) -> None:
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 reader, start = waiting.pop(0)
-                running.append(Worker(reader, seed, start, first + attempts))
+                running.append(Worker(reader, seed, start, last))
             for worker in _ended(running, tallies):
                 running.remove(worker)
                 if worker.next < worker.last:
@@ -133,8 +155,7 @@ def run_all(readers: Sequence[Reader], seed: int, first: int, attempts: int, wor
     finally:
         for worker in running:
             worker.process.kill()
-    print(file=sys.stderr)
-    return list(tallies.values())
+            worker.process.join()
 
 
 def _ended(running: list[Worker], tallies: dict[str, Tally]) -> list[Worker]:
