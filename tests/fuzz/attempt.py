@@ -183,7 +183,7 @@ def surroundings(folder: Path) -> Iterator[None]:
     """What a script has around it: its folder, a terminal that takes UTF-8, and a tiny architecture to be quick.
 
     A warning is an error, as everywhere in the tests: nobody wants one on the screen in place of a sentence. (With fewer
-    than 16 channels the backward pass of PyTorch 2.11 to 2.14 on CPUs crashes.)
+    than 16 channels the backward pass of PyTorch 2.14 on CPUs crashes.)
     """
     tiny = Architecture("iresnet", {"blocks": (1, 1, 1, 1), "widths": (16, 16, 16, 16), "embedding_size": 8})
     with (
