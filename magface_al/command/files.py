@@ -40,13 +40,21 @@ def open_input(path: Path, expected: str) -> io.BufferedReader:
         raise UserError(f"{path}: {error.strerror}, expected {expected}") from None
 
 
+LONGEST_PATH, LONGEST_NAME = 4095, 255  # bytes: Linux's own limits
+
+
 def is_path(text: str) -> bool:
-    """Whether a file could be called that: bytes that are not UTF-8 may be in it as surrogates, but no others, and no NUL."""
+    """Whether a file could be called that: bytes that are not UTF-8 may be in it as surrogates, but no others, and no NUL;
+    and it is no longer than the system's limits."""
     try:
-        os.fsencode(text)
+        name = os.fsencode(text)
     except UnicodeEncodeError:
         return False
-    return "\0" not in text
+    return (
+        b"\0" not in name
+        and len(name) <= LONGEST_PATH
+        and all(len(part) <= LONGEST_NAME for part in name.split(b"/"))
+    )
 
 
 def read_lines(path: Path, expected: str) -> Iterator[tuple[int, str]]:

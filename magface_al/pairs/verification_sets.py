@@ -13,6 +13,7 @@ from pathlib import Path
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_lines
+from magface_al.command.numbers import is_whole
 from magface_al.command.words import counted
 from magface_al.faces import formats
 from magface_al.faces.list_lines import columns
@@ -37,7 +38,7 @@ def read_verification_set(path: Path, roots: Sequence[Path] = ()) -> PairFile:
         pair_file = read_pairs(path).labelled()
         return _rooted(pair_file, roots) if "root" not in pair_file.extra else pair_file
     lines = _lines(path)
-    lfw = lines[1:] if len(lines[0][1]) <= 2 and all(word.isdecimal() for word in lines[0][1]) else lines
+    lfw = lines[1:] if len(lines[0][1]) <= 2 and all(is_whole(word) for word in lines[0][1]) else lines
     if lfw and _is_lfw(lfw[0][1]):
         return _lfw(path, lfw, roots)
     return _rooted(PairFile(path, _labelled(path, lines)), roots)
@@ -61,7 +62,7 @@ def _is_text(line: str) -> bool:
 
 def _is_lfw(words: list[str]) -> bool:
     numbers = words[1:] if len(words) == 3 else words[1::2] if len(words) == 4 else []
-    return bool(numbers) and all(word.isdecimal() for word in numbers) and not words[0].isdecimal()
+    return bool(numbers) and all(is_whole(word) for word in numbers) and not is_whole(words[0])
 
 
 def _lfw(path: Path, lines: list[Line], roots: Sequence[Path]) -> PairFile:
@@ -98,7 +99,7 @@ def _labelled(path: Path, lines: list[Line]) -> list[Pair]:
                 f"{path}: line {number}: {counted(len(words), 'column')}, expected `image1 image2 label`; a list of labels alone needs "
                 "MagFace's img.list beside it"
             )
-        if words[0].isdecimal() and words[1].isdecimal():
+        if is_whole(words[0]) and is_whole(words[1]):
             raise UserError(
                 f"{path}: line {number}: images are given as numbers, expected paths; use the set's .bin instead"
             )
