@@ -6,6 +6,7 @@ that `find` can write the list.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def image_columns(line: str, root: Path = Path()) -> list[str]:
         return found
     # Spaces and no tab between them: one path if that is a file, otherwise columns; a tab at the end says that it is one path,
     # unless only its beginning is a file (other tools leave a tab behind the last column).
-    lone = (root / whole).is_file() or ("\t" in line and not (root / whole.split()[0]).is_file())
+    lone = os.path.isfile(root / whole) or ("\t" in line and not os.path.isfile(root / whole.split()[0]))
     return [whole] if lone else whole.split()
 
 

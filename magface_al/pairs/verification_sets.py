@@ -8,6 +8,7 @@ an img.list beside the list. Without an img.list the first two columns are the i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,18 +47,11 @@ def read_verification_set(path: Path, roots: Sequence[Path] = ()) -> PairFile:
 
 def _lines(path: Path) -> list[Line]:
     lines: list[Line] = []
-    for number, line in read_lines(path, "a .bin, a pairs JSON, LFW's pairs.txt or a pair list"):
-        if not _is_text(line):
-            raise UserError(f"{path}: not text, expected LFW's pairs.txt or a pair list; a set of images ends in .bin")
+    for number, line in read_lines(path, "LFW's pairs.txt, a pair list, a pairs JSON or, ending in .bin, a set of images"):
         lines.append((number, columns(line)))
     if not lines:
         raise UserError(f"{path}: no pairs in it, expected one a line")
     return lines
-
-
-def _is_text(line: str) -> bool:
-    """Whether no byte of the line has come through as a surrogate."""
-    return not any("\udc80" <= character <= "\udcff" for character in line)
 
 
 def _is_lfw(words: list[str]) -> bool:
@@ -80,7 +74,7 @@ def _lfw(path: Path, lines: list[Line], roots: Sequence[Path]) -> PairFile:
         return found
 
     sets = (_rooted(PairFile(path, pairs(suffix)), roots) for suffix in formats.IMAGE_SUFFIXES)
-    present = (pair_file for pair_file in sets if pair_file.locate(pair_file.pairs[0].image1).exists())
+    present = (pair_file for pair_file in sets if os.path.exists(pair_file.locate(pair_file.pairs[0].image1)))
     return next(present, None) or _rooted(PairFile(path, pairs(formats.IMAGE_SUFFIXES[0])), roots)
 
 
@@ -127,7 +121,7 @@ def _beside(path: Path, lines: list[Line], image_list: Path) -> list[Pair]:
 def _rooted(pair_file: PairFile, roots: Sequence[Path]) -> PairFile:
     """The set with the first root that has its first image."""
     first = pair_file.pairs[0].image1
-    root = next((root for root in roots if (root / first).exists()), None)
+    root = next((root for root in roots if os.path.exists(root / first)), None)
     return (
         pair_file if root is None else PairFile(pair_file.path, pair_file.pairs, {**pair_file.extra, "root": str(root)})
     )
