@@ -47,7 +47,7 @@ def read_verification_set(path: Path, roots: Sequence[Path] = ()) -> PairFile:
 
 def _lines(path: Path) -> list[Line]:
     lines: list[Line] = []
-    for number, line in read_lines(path, "LFW's pairs.txt, a pair list, a pairs JSON or, ending in .bin, a set of images"):
+    for number, line in read_lines(path, "a .bin, a pairs JSON, LFW's pairs.txt or a pair list"):
         lines.append((number, columns(line)))
     if not lines:
         raise UserError(f"{path}: no pairs in it, expected one a line")
