@@ -21,6 +21,7 @@ from magface_al.conversion import joined_lists
 from magface_al.conversion.folder_list import folder_to_list
 from magface_al.conversion.record_writer import list_to_rec
 from magface_al.conversion.unpack import bin_to_folder, rec_to_folder
+from magface_al.faces.class_numbers import property_note
 from magface_al.faces.label_map import beside
 from magface_al.faces.train_list import Counts
 from magface_al.pairs.pair_file import describe
@@ -69,6 +70,8 @@ def rec2folder(args: argparse.Namespace, run: Run) -> None:
     run.path = args.output_dir / "manifest.json"
     say_list(run, args.output_dir / "train.list", counts)
     say_kept(run, kept)
+    if note := property_note(args.rec, counts.last_label):
+        run.note(note)
     run.suggest("python", "train.py", "--data", args.output_dir)
 
 

@@ -73,26 +73,26 @@ class FeatureWriter:
             return self._fresh_state()
         if not self._is_state(state):
             raise UserError(
-                f"{self._state_path}: no state of an interrupted run of this version, or not of the .part files beside it; "
-                "--overwrite begins anew"
+                f"{self._state_path}: no state of an interrupted run of this version; --overwrite begins anew"
             )
-        return dict(state)
+        parts = zip(map(_part, self._kept()), state["lengths"], strict=True)
+        whole = all(part.exists() and part.stat().st_size >= length for part, length in parts)
+        return dict(state) if whole else self._fresh_state()  # a power cut, or a kill inside `finish`
 
     def _is_state(self, state: Any) -> bool:
-        """Whether a state has every number, and its parts are as long as they say."""
+        """Whether a state has every number, and they agree with each other."""
         names = ("consumed", "rows", "failed")
         if not isinstance(state, dict) or not all(_is_count(state.get(name)) for name in names):
             return False
-        lengths, parts, rows = state.get("lengths"), [_part(final) for final in self._kept()], state["rows"]
-        if not isinstance(lengths, list) or len(lengths) != len(parts) or not all(map(_is_count, lengths)):
+        lengths, rows = state.get("lengths"), state["rows"]
+        if not isinstance(lengths, list) or len(lengths) != len(self._kept()) or not all(map(_is_count, lengths)):
             return False
         dimensions = state.get("dimensions")
         if not (_is_count(dimensions) if rows else dimensions is None):
             return False
         header = len(_npy_header(0, dimensions or 0)) if rows and is_binary(self.path) else 0
         return (
-            all(part.exists() and part.stat().st_size >= length for part, length in zip(parts, lengths, strict=True))
-            and state["consumed"] == rows + state["failed"]
+            state["consumed"] == rows + state["failed"]
             and lengths[-1] == 4 * rows  # the magnitudes
             and (not is_binary(self.path) or lengths[0] == header + 4 * rows * (dimensions or 0))
         )

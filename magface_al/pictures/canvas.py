@@ -48,9 +48,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def shortened(name: str, most: int = 42) -> str:
-    """A path's end, with $ made harmless for matplotlib's own markup."""
+    """A path's end, with $ made harmless for matplotlib's own markup, and with signs for what is no UTF-8."""
     text = name if len(name) <= most else "..." + name[-most:]
-    return text.replace("$", r"\$")
+    return text.encode("utf-8", "replace").decode().replace("$", r"\$")
 
 
 def styles() -> Iterator[tuple[str, str]]:
