@@ -68,10 +68,8 @@ def rec2folder(args: argparse.Namespace, run: Run) -> None:
         counts, kept = rec_to_folder(args.rec, args.output_dir, progress.update)
     print(f"read {args.rec}")
     run.path = args.output_dir / "manifest.json"
-    say_list(run, args.output_dir / "train.list", counts)
+    say_list(run, args.output_dir / "train.list", counts, property_note(args.rec, counts.last_label))
     say_kept(run, kept)
-    if note := property_note(args.rec, counts.last_label):
-        run.note(note)
     run.suggest("python", "train.py", "--data", args.output_dir)
 
 
@@ -133,11 +131,11 @@ def progress_bar(what: str) -> Any:
     return tqdm(unit="image", desc=what)
 
 
-def say_list(run: Run, path: Path, counts: Counts) -> None:
+def say_list(run: Run, path: Path, counts: Counts, *notes: str | None) -> None:
     run.facts |= {"images": counts.images, "classes": counts.classes, "last_label": counts.last_label}
     run.output(path, counts.describe())
-    if counts.gaps():
-        run.note(f"{path}: {counts.gaps()}")
+    for note in filter(None, [counts.gaps() and f"{path}: {counts.gaps()}", *notes]):
+        run.note(note)
 
 
 def say_kept(run: Run, kept: int) -> None:

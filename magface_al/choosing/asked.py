@@ -77,10 +77,10 @@ def find_asked(files: Sequence[PairFile], store: FeatureStore) -> tuple[Asked, i
     """
     found: dict[tuple[int, int], Pair] = {}
     absent = 0
-    for file in files:
-        row = rows_of(store, file)
-        for number, pair in enumerate(file.pairs):
-            _check_keys(file.path, number, pair)
+    for answered in files:
+        row = rows_of(store, answered)
+        for number, pair in enumerate(answered.pairs):
+            _check_keys(answered.path, number, pair)
             i, j = row.get(pair.image1), row.get(pair.image2)
             if i is None or j is None or i == j:
                 absent += 1
