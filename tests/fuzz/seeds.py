@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import torch
 
-from magface_al.command.files import sha256, write_json
+from magface_al.command.files import sha256
+from magface_al.command.outputs import write_json
 from magface_al.embedding.extraction import made_from
 from magface_al.embedding.store_writer import FeatureWriter
 from magface_al.faces.preprocess import PRESETS
