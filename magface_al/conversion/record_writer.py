@@ -40,35 +40,37 @@ class RecordWriter:
                 for part in self._parts:
                     part.unlink(missing_ok=True)
             write_json(self._state, made_from)
+            self.count, *lengths = self._whole()
             self._records, self._index = (part.open("ab") for part in self._parts)
-            self.count = self._cut_back()
         except BaseException:
             self._claim.close()
             raise
+        for file, length in zip((self._records, self._index), lengths, strict=True):
+            file.truncate(length)
+            file.seek(length)  # tell() would otherwise still count what was cut off
 
     def _finals(self) -> tuple[Path, Path]:
         return self.path, self.path.with_suffix(".idx")
 
-    def _cut_back(self) -> int:
-        """Keep the records that are certainly whole: all before the last that the index names."""
-        with open_input(self._parts[1], "the index of an interrupted run") as file:
+    def _whole(self) -> tuple[int, int, int]:
+        """The number of records that are certainly whole, all before the last that the index names; the lengths of both files."""
+        records, index = self._parts
+        if not (records.exists() and index.exists()):
+            return 0, 0, 0
+        with open_input(index, "the index of an interrupted run") as file:
             data = file.read()
         lines = data[: data.rfind(b"\n") + 1].decode("ascii", "replace").splitlines()
         try:
             offsets = [whole(line.removeprefix(f"{number}\t")) for number, line in enumerate(lines)]
         except ValueError as error:
             raise UserError(
-                f"{self._parts[1]}: {error}, expected the offsets of an interrupted run; remove the file to begin anew"
+                f"{index}: {error}, expected the offsets of an interrupted run; remove the file to begin anew"
             ) from None
-        size = self._parts[0].stat().st_size
+        size = records.stat().st_size
         while offsets and offsets[-1] > size:
             offsets.pop()  # the index got to the disk before the records
         end = offsets.pop() if offsets else 0
-        length = sum(len(line) + 1 for line in lines[: len(offsets)])
-        for file, kept in ((self._records, end), (self._index, length)):
-            file.truncate(kept)
-            file.seek(kept)  # tell() would otherwise still count what was cut off
-        return len(offsets)
+        return len(offsets), end, sum(len(line) + 1 for line in lines[: len(offsets)])
 
     def append(self, label: int, image: bytes) -> None:
         """Add one image. Raises UserError for a label that a float32 cannot hold exactly."""
