@@ -122,13 +122,13 @@ def _map_npy(path: Path) -> np.ndarray:
     with open_input(path, "a .npy array") as file:
         size = os.fstat(file.fileno()).st_size
         try:
-            version = header.read_magic(file)
-            read = {(1, 0): header.read_array_header_1_0, (2, 0): header.read_array_header_2_0}[version]
-            shape, fortran_order, dtype = read(file)
-        except (ValueError, KeyError, TypeError, SyntaxError, TokenError, EOFError, RecursionError, MemoryError):
+            if header.read_magic(file) != (1, 0):  # in others the header may announce gigabytes of itself
+                raise ValueError
+            shape, fortran_order, dtype = header.read_array_header_1_0(file)
+        except (ValueError, TypeError, SyntaxError, TokenError, EOFError, RecursionError, MemoryError):
             raise UserError(f"{path}: no .npy file, expected float32 [N, D] as gen_features.py writes it") from None
         start = file.tell()
-        if dtype != np.float32 or len(shape) != 2 or fortran_order or min(shape) < 0:
+        if dtype != np.float32 or len(shape) != 2 or fortran_order or shape[0] < 0 or shape[1] < 1:
             kind = f"{dtype} {list(shape)}{' by columns' if fortran_order else ''}"
             raise UserError(f"{path}: an array of {kind}, expected float32 [N, D], row by row, as gen_features.py writes it")
         needed = start + math.prod(shape) * dtype.itemsize
@@ -137,7 +137,7 @@ def _map_npy(path: Path) -> np.ndarray:
                 f"{path}: {size} bytes, expected {needed} for an array of {list(shape)}, so it is cut off or changed; run "
                 "gen_features.py again"
             )
-        if not math.prod(shape):
+        if not shape[0]:
             return np.empty(shape, np.float32)  # there is nothing to map
         return np.memmap(file, dtype, "r", start, shape)
 

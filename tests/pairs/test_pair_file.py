@@ -79,3 +79,36 @@ def test_joined_files_know_an_image_by_its_place_and_never_let_go_of_a_random_sl
     assert [(pair.label, pair.is_holdout()) for pair in joined.pairs] == [(1, True), (1, False)]
     assert set(joined.images()) == {str(tmp_path / name) for name in ("a.png", "b.png", "c.png")}
     assert [pair.label for pair in joined.without_holdout().pairs] == [1]
+
+
+@pytest.mark.parametrize("second", [("a", "b"), ("b", "a")])
+def test_a_pair_with_both_labels_is_refused_where_answers_are_the_truth(write_pairs_file, second):
+    entries = [("a", "c", 0), ("a", "b", 1), ("a", "b", None), (*second, 0), ("c", "a", 0)]
+    found = read_pairs(
+        write_pairs_file([{"image1": image1, "image2": image2, "label": label} for image1, image2, label in entries])
+    )
+    assert found.with_both_labels() == [(1, 3)]
+    with pytest.raises(UserError, match=r"pair 1 \(1\) and pair 3 \(0\) are the same two images with both labels"):
+        found.labelled()
+    same = read_pairs(write_pairs_file([{"image1": "a", "image2": "b", "label": 1}] * 2))
+    assert len(same.labelled().pairs) == 2
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "\ud800.png", "x" * 256, "x/" * 2100 + "a.png", ""])
+def test_what_no_file_is_called_is_refused(write_pairs_file, name):
+    with pytest.raises(UserError, match='pair 0: key "image1" is '):
+        read_pairs(write_pairs_file([{"image1": name, "image2": "b", "label": 1}]))
+
+
+@pytest.mark.parametrize("root", [3, ["a"], "a\0b", {}])
+def test_a_root_that_is_no_folder_is_refused(write_pairs_file, root):
+    with pytest.raises(UserError, match='key "root" is '):
+        read_pairs(write_pairs_file({"pairs": [{"image1": "a", "image2": "b", "label": 1}], "root": root}))
+
+
+def test_links_in_a_circle_are_just_no_image(tmp_path, write_pairs_file, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").symlink_to("b.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    files = [read_pairs(write_pairs_file([{"image1": "a.png", "image2": "c", "label": 1}], name)) for name in ("x.json", "y.json")]
+    assert len(join_files(files).pairs) == 1
