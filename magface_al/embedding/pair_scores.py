@@ -98,7 +98,13 @@ class PairEmbedder:
                 f"{pair_file.path}: {len(absent)} of its {counted(len(pair_file.images()), 'image')} have no embedding (first: {absent[0]}); "
                 "give --checkpoint to embed them, or --features_list with all of them"
             )
-        return _both_sides(pair_file, known | self._embed(absent, pair_file), self.run)
+        new = self._embed(absent, pair_file)
+        if store and new and len(next(iter(new.values()))) != store.embeddings.shape[1]:
+            raise UserError(
+                f"{store.path}: {counted(store.embeddings.shape[1], 'value')} a row, expected {len(next(iter(new.values())))} as "
+                f"{self.choice.checkpoint} gives for the images that it lacks; run gen_features.py with this checkpoint"
+            )
+        return _both_sides(pair_file, known | new, self.run)
 
     def _check_store(self, store: FeatureStore) -> None:
         """Check the store against the checkpoint, reading the weights only if the file's hash does not settle it."""

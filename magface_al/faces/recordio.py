@@ -127,6 +127,8 @@ class RecordFile:
             if len(payload) < _HEADER.size:
                 raise UserError(f"{self.path}: offset {start}: {_TOO_SHORT.format(len(payload))}")
             key = _HEADER.unpack_from(payload)[2]
+            if key >= 1 << 63:
+                raise UserError(f"{self.path}: offset {start}: a record with id {key}, expected one below 2**63")
             if key in offsets:
                 raise UserError(
                     f"{self.path}: offset {start}: a second record with id {key}, expected each once; without its .idx nothing "

@@ -182,6 +182,13 @@ def test_parts_in_no_order_are_no_record(tmp_path, flags):
         RecordFile(tmp_path / "t.rec")
 
 
+def test_an_id_beyond_int64_is_refused(tmp_path):
+    write_records(tmp_path / "t.rec", {2**64 - 1: pack((0.0,), 2**64 - 1, b"jpeg")})
+    (tmp_path / "t.idx").unlink()
+    with pytest.raises(UserError, match="id 18446744073709551615, expected one below"):
+        RecordFile(tmp_path / "t.rec")
+
+
 def test_two_records_of_one_id_need_an_index(tmp_path):
     write_records(tmp_path / "t.rec", {key: pack((float(key),), 7, b"jpeg") for key in range(2)})
     with RecordFile(tmp_path / "t.rec") as records:
