@@ -28,7 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--attempts", type=int, default=300, metavar="N", help="damaged files for each reader [300]")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other damage [1]")
     parser.add_argument("--first", type=int, default=0, metavar="K", help="number of the first attempt [0]")
-    parser.add_argument("--reader", action="append", choices=list(BY_NAME), metavar="NAME", help="only this one; repeatable")
+    parser.add_argument(
+        "--reader", action="append", choices=list(BY_NAME), metavar="NAME", help="only this one; repeatable"
+    )
     parser.add_argument("--number", type=int, metavar="K", help="repeat one attempt at one --reader, and show it")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="with --number: write the damaged file here too")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes at a time")
@@ -41,7 +43,9 @@ def main() -> int:
     args = build_parser().parse_args()
     readers = [BY_NAME[name] for name in args.reader] if args.reader else READERS
     if args.list:
-        print("\n".join(f"{reader.name}: {reader.file} ({reader.kind}), promises {reader.promise}" for reader in readers))
+        print(
+            "\n".join(f"{reader.name}: {reader.file} ({reader.kind}), promises {reader.promise}" for reader in readers)
+        )
         return 0
     if args.number is not None:
         return repeat(readers[0].name, args.seed, args.number, args.keep)

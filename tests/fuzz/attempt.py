@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from magface_al.command.errors import UserError, WorkError
 from magface_al.command import run as account
+from magface_al.command.errors import UserError, WorkError
 from magface_al.models.architectures import ARCHITECTURES, Architecture
 from tests.fuzz.mutations import Damage, damaged
 
@@ -30,7 +30,9 @@ READ, REFUSED = "read", "refused"
 TRACEBACK, UNCLEAR, HANG, MEMORY, SILENT = "traceback", "unclear", "hang", "over memory", "silent change"
 VERDICTS = (READ, REFUSED, TRACEBACK, UNCLEAR, HANG, MEMORY, SILENT)
 SECONDS = 20.0  # one attempt; most take milliseconds
-MEMORY_BOUND = 1 << 30  # bytes that reading a file of some kilobytes may ask for; threads reserve some hundred MiB of it
+MEMORY_BOUND = (
+    1 << 30
+)  # bytes that reading a file of some kilobytes may ask for; threads reserve some hundred MiB of it
 MEMORY_LIMIT = 5 << 30  # bytes at which the attempt is stopped
 
 # What a file's format lets a reader promise. NOTHING: text and JSON hold no checksum, so another value is another file.
@@ -93,8 +95,8 @@ def seed_files(seed: Callable[[], None]) -> dict[str, bytes]:
 def fresh_folder(files: dict[str, bytes]) -> Iterator[Path]:
     """A folder with these files, for a while."""
     with tempfile.TemporaryDirectory(prefix="fuzz-", dir=SCRATCH, ignore_cleanup_errors=True) as name:
-        for folder in sorted({os.path.dirname(path) for path in files}):
-            os.makedirs(os.path.join(name, folder), exist_ok=True)
+        for place in {Path(name, path).parent for path in files}:
+            place.mkdir(parents=True, exist_ok=True)
         for path, content in files.items():
             Path(name, path).write_bytes(content)
         yield Path(name)
@@ -124,7 +126,8 @@ def attempt(reader: Reader, seed: int, number: int, seconds: float = SECONDS) ->
 
 def judge(read: Callable[[], Any], folder: Path, wanted: str | None, seconds: float, what: str) -> Outcome:
     """Call `read` in the folder and judge what comes of it; wanted: the repr of its result if that is promised."""
-    with _peak_memory() as grown:
+    with _peak_memory() as grown, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # a file that an exception leaves open is closed soon after
         try:
             with surroundings(folder), _limited(seconds):
                 found = repr(read())
@@ -141,7 +144,9 @@ def judge(read: Callable[[], Any], folder: Path, wanted: str | None, seconds: fl
         except MemoryError as error:
             outcome = _fault(MEMORY, error, what)
         except (Exception, KeyboardInterrupt) as error:
-            is_memory = any(words in str(error) for words in ("not enough memory", "can't allocate memory", "bad_alloc"))
+            is_memory = any(
+                words in str(error) for words in ("not enough memory", "can't allocate memory", "bad_alloc")
+            )
             outcome = _fault(MEMORY if is_memory else TRACEBACK, error, what)
         else:
             silent = wanted is not None and found != wanted
@@ -186,11 +191,13 @@ def surroundings(folder: Path) -> Iterator[None]:
         contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), "utf-8")),
         contextlib.redirect_stderr(io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace")),
         mock.patch.dict(ARCHITECTURES, {"fuzz": tiny}),
-        mock.patch.object(account, "_version", str),  # of packages, for manifests: looking them up takes longer than all else
+        mock.patch.object(
+            account, "_version", str
+        ),  # of packages, for manifests: looking them up takes longer than all else
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("error")
-        warnings.simplefilter("ignore", ResourceWarning)  # a file that an exception leaves open is closed soon after
+        warnings.simplefilter("ignore", ResourceWarning)
         yield
 
 

@@ -61,7 +61,11 @@ class Tally:
         ]
         widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
         lines = [
-            "| " + " | ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]) + " |"
+            "| "
+            + " | ".join(
+                [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+            )
+            + " |"
             for row in [header, *rows]
         ]
         return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
@@ -74,7 +78,9 @@ class Worker:
         self.reader, self.seed, self.next, self.last = reader, seed, first, last
         self.connection, theirs = multiprocessing.Pipe(duplex=False)
         # A copy of this process, which has imported everything and has no threads.
-        self.process = multiprocessing.get_context("fork").Process(target=_work, args=(theirs, reader, seed, first, last))
+        self.process = multiprocessing.get_context("fork").Process(
+            target=_work, args=(theirs, reader, seed, first, last)
+        )
         self.process.start()
         theirs.close()
         self.heard = time.monotonic()
@@ -119,6 +125,8 @@ def run_all(readers: Sequence[Reader], seed: int, first: int, attempts: int, wor
                 if worker.next < worker.last:
                     waiting.insert(0, (worker.reader, worker.next))
                 _show(tallies, running, attempts)
+    except KeyboardInterrupt:
+        print("\ninterrupted; what follows is what there is", file=sys.stderr)
     finally:
         for worker in running:
             worker.process.kill()
@@ -148,7 +156,9 @@ def _ended(running: list[Worker], tallies: dict[str, Tally]) -> list[Worker]:
                 tally.add(worker.next, Outcome(HANG, f"no word for {PATIENCE:g} s", "in native code"))
                 worker.next += 1
             elif code:
-                tally.add(worker.next, Outcome(TRACEBACK, f"the process died, exit code {code}", "in native code", "crash"))
+                tally.add(
+                    worker.next, Outcome(TRACEBACK, f"the process died, exit code {code}", "in native code", "crash")
+                )
                 worker.next += 1
             ended.append(worker)
     return ended

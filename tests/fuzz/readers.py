@@ -112,12 +112,32 @@ def choose(*more: str) -> None:
 
 
 def mine(*more: str) -> None:
-    script("build_hard_pairs", "--features_list", "features.list", "--output_file", "hard.json", "--pos_target", "4", "--neg_target", "4", *more)
+    script(
+        "build_hard_pairs",
+        "--features_list",
+        "features.list",
+        "--output_file",
+        "hard.json",
+        "--pos_target",
+        "4",
+        "--neg_target",
+        "4",
+        *more,
+    )
     read_pairs(Path("hard.json"))
 
 
 def gen_features(name: str) -> tuple[list[str], str]:
-    flags = ("--inf_list", "images.list", "--feat_list", name, "--resume", "model.pth", "--force_cpu", "--allow_failures")
+    flags = (
+        "--inf_list",
+        "images.list",
+        "--feat_list",
+        name,
+        "--resume",
+        "model.pth",
+        "--force_cpu",
+        "--allow_failures",
+    )
     script("gen_features", *flags, "--workers", "1")
     store = read_features(Path(name))
     finite(store.unit())
@@ -183,7 +203,9 @@ def label_map() -> None:
 
 
 def given_label_map() -> None:
-    script("prepare_data", "folder2list", "--dataset", "people", "--output_list", "out.list", "--label_map", "labels.tsv")
+    script(
+        "prepare_data", "folder2list", "--dataset", "people", "--output_list", "out.list", "--label_map", "labels.tsv"
+    )
 
 
 def use_records() -> tuple[Any, ...]:
@@ -237,7 +259,18 @@ def use_picture(name: str) -> None:
 
 
 def sampled_picture() -> None:
-    flags = ("--dataset", "people", "--output_dir", "out", "--num_identities", "4", "--images_per_identity", "3", "--num_pairs", "6")
+    flags = (
+        "--dataset",
+        "people",
+        "--output_dir",
+        "out",
+        "--num_identities",
+        "4",
+        "--images_per_identity",
+        "3",
+        "--num_pairs",
+        "6",
+    )
     script("create_test_feedback", *flags)
     read_pairs(Path("out/feedback_pairs_test.json"))
 

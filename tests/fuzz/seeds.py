@@ -60,12 +60,30 @@ def pair_entries(*, answered: bool = True) -> list[dict[str, Any]]:
             "magnitude2": 20.25, "strategy": "boundary", "batch": 1, "identity1": PEOPLE[i // 3], "identity2": PEOPLE[j // 3],
         }  # fmt: skip
         if k % 5 == 0:
-            entry |= {"holdout": True, "stratum": k % 2, "stratum_pairs": 40, "inclusion_probability": 0.25, "strategy": "random_slice"}
+            entry |= {
+                "holdout": True,
+                "stratum": k % 2,
+                "stratum_pairs": 40,
+                "inclusion_probability": 0.25,
+                "strategy": "random_slice",
+            }
         if answered:
             word = ("different", "same")[label]
-            entry |= {"answer": word, "annotator": "ann", "labeled_at": "2026-05-04T03:02:01.000+00:00", "seconds": 1.5, "left": "image1"}
+            entry |= {
+                "answer": word,
+                "annotator": "ann",
+                "labeled_at": "2026-05-04T03:02:01.000+00:00",
+                "seconds": 1.5,
+                "left": "image1",
+            }
             if k % 7 == 0:
-                vote = {"annotator": "bo", "answer": word, "labeled_at": "2026-05-04T03:03:01.000+00:00", "seconds": 2, "bad": "both"}
+                vote = {
+                    "annotator": "bo",
+                    "answer": word,
+                    "labeled_at": "2026-05-04T03:03:01.000+00:00",
+                    "seconds": 2,
+                    "bad": "both",
+                }
                 entry["answers"] = [vote, {**vote, "annotator": "ann", "ruling": True}]
         else:
             entry["label"] = None
@@ -85,13 +103,21 @@ def pairs() -> None:
 def checkpoint() -> None:
     torch.manual_seed(3)
     model = build_backbone("fuzz").eval()
-    save_backbone(Path("model.pth"), model, arch="fuzz", preprocessing=PRESETS["magface"], manifest={"script": "train.py"})
+    save_backbone(
+        Path("model.pth"), model, arch="fuzz", preprocessing=PRESETS["magface"], manifest={"script": "train.py"}
+    )
 
 
 def manifest() -> dict[str, Any]:
     """Of a feature store that the checkpoint made."""
     backbone = load_backbone(Path("model.pth"))
-    return {"script": "gen_features.py", "arguments": {"root": "."}, "flip": "none", "rows": len(IMAGES), **backbone.origin()}
+    return {
+        "script": "gen_features.py",
+        "arguments": {"root": "."},
+        "flip": "none",
+        "rows": len(IMAGES),
+        **backbone.origin(),
+    }
 
 
 def store(name: str) -> None:
@@ -244,11 +270,17 @@ def ijb() -> None:
     Path("meta").mkdir()
     Path("meta/s_face_tid_mid.txt").write_text("".join(f"{name} {k // 2 + 1} {k}\n" for k, name in enumerate(names)))
     points = " ".join(f"{value}.5" for value in range(10))
-    Path("meta/s_name_5pts_score.txt").write_text("".join(f"{name} {points} 0.{90 + k % 9}\n" for k, name in enumerate(names)))
+    Path("meta/s_name_5pts_score.txt").write_text(
+        "".join(f"{name} {points} 0.{90 + k % 9}\n" for k, name in enumerate(names))
+    )
     chosen = [(i, j) for i in range(1, 7) for j in range(1, i)]
     Path("meta/s_template_pair_label.txt").write_text("".join(f"{i} {j} {int((i - j) % 3 == 1)}\n" for i, j in chosen))
-    Path("meta/s_1N_gallery_G1.csv").write_text("TEMPLATE_ID,SUBJECT_ID,FILENAME\n" + "".join(f"{t},{t},a.jpg\n" for t in (1, 2)))
-    Path("meta/s_1N_gallery_G2.csv").write_text("TEMPLATE_ID,SUBJECT_ID,FILENAME\n" + "".join(f"{t},{t},a.jpg\n" for t in (3, 4)))
+    Path("meta/s_1N_gallery_G1.csv").write_text(
+        "TEMPLATE_ID,SUBJECT_ID,FILENAME\n" + "".join(f"{t},{t},a.jpg\n" for t in (1, 2))
+    )
+    Path("meta/s_1N_gallery_G2.csv").write_text(
+        "TEMPLATE_ID,SUBJECT_ID,FILENAME\n" + "".join(f"{t},{t},a.jpg\n" for t in (3, 4))
+    )
     Path("meta/s_1N_probe_mixed.csv").write_text("TEMPLATE_ID,SUBJECT_ID,FILENAME\n5,1,a.jpg\n6,3,a.jpg\n6,3,b.jpg\n")
 
 
@@ -315,7 +347,9 @@ def questions() -> None:
     for entry in entries[:3]:
         entry["label"] = 1
     write_entries("pairs.json", entries, strategy="mix")
-    write_entries("gold.json", [{"image1": "people/ann/1.jpg", "image2": f"people/bo/{k}.jpg", "label": 0} for k in (1, 2)])
+    write_entries(
+        "gold.json", [{"image1": "people/ann/1.jpg", "image2": f"people/bo/{k}.jpg", "label": 0} for k in (1, 2)]
+    )
 
 
 def feedback() -> None:

@@ -106,12 +106,16 @@ def test_no_reader_is_forgotten():
         sys.setprofile(None)
         threading.setprofile(None)
     done = {f"{file.removeprefix(str(PACKAGE))[1:]}: {name}" for file, name in run}
-    assert wanted - done - set(NOT_OF_THE_USER) == set(), "these read files, and no entry of tests/fuzz/readers.py runs them"
+    assert wanted - done - set(NOT_OF_THE_USER) == set(), (
+        "these read files, and no entry of tests/fuzz/readers.py runs them"
+    )
     assert set(NOT_OF_THE_USER) <= wanted, "these read nothing any more"
 
 
 def test_a_function_that_reads_is_seen(tmp_path):
-    source = "class A:\n    def f(self):\n        return [np.load(p) for p in q]\ndef g():\n    p.open('wb'); os.open(p)\n"
+    source = (
+        "class A:\n    def f(self):\n        return [np.load(p) for p in q]\ndef g():\n    p.open('wb'); os.open(p)\n"
+    )
     source += "async def h():\n    def inner():\n        with path.open() as file:\n            pass\n"
     (tmp_path / "module.py").write_text(source)
     assert functions_that_read(tmp_path / "module.py") == {"A.f", "h.<locals>.inner"}

@@ -77,7 +77,9 @@ def _tuning() -> Progress:
     faces = {name: np.zeros((112, 112, 3), np.uint8) for name in pair_file.images()}
     data = index_pairs(pair_file.pairs, faces)
     recipe = Recipe(epochs=3, batch_size=2)
-    tuner = FineTuner(backbone.model, backbone.preprocessing, data, np.ones((len(data.faces), 8), np.float32), recipe, CPU)
+    tuner = FineTuner(
+        backbone.model, backbone.preprocessing, data, np.ones((len(data.faces), 8), np.float32), recipe, CPU
+    )
     progress = feedback_progress(OUT, tuner, backbone, "auc", {"recipe": dataclasses.asdict(recipe)})
     _quick(progress)
     return progress

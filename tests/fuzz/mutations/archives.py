@@ -15,7 +15,7 @@ from tests.fuzz.mutations.plain import Mutation, flip_bit, overwrite
 
 LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 _NUMBERS = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
-BOMB = 3 << 30  # bytes that one record grows to
+BOMB = 3 << 29  # bytes that one record grows to: more than an attempt may ask for
 _BLOCK = 1 << 24
 
 
@@ -61,13 +61,19 @@ def damage_weights(data: bytes, rng: random.Random) -> bytes:
 
 def damage_header(data: bytes, rng: random.Random) -> bytes:
     """A size, an offset, a method or a checksum in the archive's own headers becomes another number."""
-    places = [(at + offset, size) for at in _all(data, LOCAL) for offset, size in ((8, 2), (14, 4), (18, 4), (22, 4), (26, 2), (28, 2))]
+    places = [
+        (at + offset, size)
+        for at in _all(data, LOCAL)
+        for offset, size in ((8, 2), (14, 4), (18, 4), (22, 4), (26, 2), (28, 2))
+    ]
     places += [
         (at + offset, size)
         for at in _all(data, CENTRAL)
         for offset, size in ((8, 2), (10, 2), (16, 4), (20, 4), (24, 4), (28, 2), (30, 2), (42, 4))
     ]
-    places += [(at + offset, size) for at in _all(data, END) for offset, size in ((8, 2), (10, 2), (12, 4), (16, 4), (20, 2))]
+    places += [
+        (at + offset, size) for at in _all(data, END) for offset, size in ((8, 2), (10, 2), (12, 4), (16, 4), (20, 2))
+    ]
     if not places:
         return flip_bit(data, rng)
     at, size = rng.choice(places)
@@ -107,7 +113,9 @@ def other_record(data: bytes, rng: random.Random) -> bytes:
     if name.endswith("data.pkl"):
         content = rng.choice((flip_bit, overwrite, pickle_opcode))(content, rng)
     else:
-        content = rng.choice((content[:-4], content + b"\0" * 64, b"", bad_floats(content, rng), bad_floats(content, rng)))
+        content = rng.choice(
+            (content[:-4], content + b"\0" * 64, b"", bad_floats(content, rng), bad_floats(content, rng))
+        )
     try:
         return _rewritten(data, name, content)
     except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError, zlib.error):
@@ -138,17 +146,14 @@ def bomb(data: bytes, rng: random.Random) -> bytes:
         sound = _rewritten(data, name, b"a place for the bomb")
     except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError, zlib.error):
         return flip_bit(data, rng)
-    # Written by hand, because zipfile would have to hold all of it: the record is put last, and its numbers are set.
-    kept = [(info, sound) for info in zipfile.ZipFile(io.BytesIO(sound)).infolist() if info.filename != name]
-    body, central = b"", b""
+    # Written by hand, because zipfile would have to hold all of it: the record is put last.
     with zipfile.ZipFile(io.BytesIO(sound)) as archive:
-        entries = [(info.filename, 0, archive.read(info), zlib.crc32(archive.read(info)), None) for info, _ in kept]
-    for entry, method, content, crc, size in [*entries, (name, 8, packed, check, BOMB)]:
+        entries = [(info.filename, archive.read(info)) for info in archive.infolist() if info.filename != name]
+    body, central = b"", b""
+    sized = [(entry, 0, zlib.crc32(content), content, len(content)) for entry, content in entries]
+    for entry, method, crc, content, size in [*sized, (name, 8, check, packed, BOMB)]:
         encoded = entry.encode()
-        fields = struct.pack("<HHHHIIIHH", 20, 0, method, 0, 0x21, crc, len(content), size or len(content), len(encoded))[:-2]
-        fields = struct.pack(
-            "<HHHHHIIIHH", 20, 0, method, 0, 0x21, crc, len(content), size or len(content), len(encoded), 0
-        )
+        fields = struct.pack("<HHHHHIIIHH", 20, 0, method, 0, 0x21, crc, len(content), size, len(encoded), 0)
         central += CENTRAL + struct.pack("<H", 20) + fields + struct.pack("<HHHII", 0, 0, 0, 0, len(body)) + encoded
         body += LOCAL + fields + encoded + content
     count = len(entries) + 1

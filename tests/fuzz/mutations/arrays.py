@@ -61,7 +61,9 @@ def npy_header(data: bytes, rng: random.Random) -> bytes:
         "", "{}", "None", "[1]", "{'descr': '<f4'}", repr(header)[:-1], repr(header | {"x": 1}), "(" * 1000, "1" * 9000, "{'a': " * 200,
         repr(header | {"fortran_order": True}), repr(header | {"fortran_order": 2}), "__import__('os')", "\x00",
     )  # fmt: skip
-    return _npy(rng.choice((repr(header), *texts)), content, rng.choice((b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\x09\x09")))
+    return _npy(
+        rng.choice((repr(header), *texts)), content, rng.choice((b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\x09\x09"))
+    )
 
 
 def npy_other(data: bytes, rng: random.Random) -> bytes:
@@ -108,7 +110,17 @@ def bad_floats(data: bytes, rng: random.Random) -> bytes:
     return data[: 4 * first] + value * (last - first) + data[4 * last :]
 
 
-NPY: list[Mutation] = [npy_type, npy_shape, npy_header, npy_other, npy_values, npy_type, npy_shape, npy_values, npy_other]
+NPY: list[Mutation] = [
+    npy_type,
+    npy_shape,
+    npy_header,
+    npy_other,
+    npy_values,
+    npy_type,
+    npy_shape,
+    npy_values,
+    npy_other,
+]
 FLOATS: list[Mutation] = [bad_floats]
 
 
@@ -187,7 +199,10 @@ def graph_shapes(data: bytes, rng: random.Random) -> bytes:
         if rng.random() < 0.3:
             value.data_location = onnx.TensorProto.EXTERNAL
             place = value.external_data.add()
-            place.key, place.value = "location", rng.choice(("absent.bin", "../x", "/dev/zero", "/etc/hostname", "", "."))
+            place.key, place.value = (
+                "location",
+                rng.choice(("absent.bin", "../x", "/dev/zero", "/etc/hostname", "", ".")),
+            )
             value.ClearField("raw_data")
         elif value.dims:
             value.dims[rng.randrange(len(value.dims))] = number

@@ -15,7 +15,7 @@ VALUES: tuple[str, ...] = (
     "9" * 4000, "9" * 5000, "1" + "0" * 400, '""', '" "', '"\\ud800"', '"\\udcff"', '"\\u0000"', '"\\u2028"', '"a\\u0085b"', '"\\n"',
     '"\\u001b[2J"', '"\\ufeffa"', '"\\u202e"', '"' + "a" * 100_000 + '"', '"' + "a/" * 3000 + '"', '"²"', '"٣"', '"-1"', '"1"', '"NaN"',
     '"2024-13-45"', '"2024-13-45T25:61:61Z"', '"0001-01-01T00:00:00+23:59"', '"9999-12-31T23:59:59.999-23:59"', '"=1+1"',
-    '"<script>alert(1)</script>"', '"/dev/null"', '"/proc/self/mem"', '"../../x"', '"/"', '"."', '"~"', '"%s{}$"', '"http://[::1"',
+    '"<script>alert(1)</script>"', '"/dev/null"', '"/proc/self/mem"', '"../../x"', '"/"', '"."', '"/dev/zero"', '"%s{}$"', '"http://[::1"',
     '"//[x"', "[]", "{}", "[[]]", "[null]", "[{}]", "[1, 2]", '{"a": 1}', '{"": {}}', '["a", "b"]', '[0.1, "x", null]',
     "[" * 500 + "]" * 500, "[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000, "[" + "0," * 100_000 + "0]",
 )  # fmt: skip
@@ -112,14 +112,20 @@ def move_value(data: bytes, rng: random.Random) -> bytes:
     places = _places(document)
     if len(places) > 1:
         (container, key), (other, of) = rng.sample(places, 2)
-        container[key] = json.loads(json.dumps(other[of])) if of in (range(len(other)) if isinstance(other, list) else other) else None
+        container[key] = (
+            json.loads(json.dumps(other[of]))
+            if of in (range(len(other)) if isinstance(other, list) else other)
+            else None
+        )
     return _dumped(document)
 
 
 def repeat_entry(data: bytes, rng: random.Random) -> bytes:
     """An entry of a list stands there twice."""
     document = _document(data)
-    lists = [node for node in [document, *(container[key] for container, key in _places(document))] if isinstance(node, list)]
+    lists = [
+        node for node in [document, *(container[key] for container, key in _places(document))] if isinstance(node, list)
+    ]
     chosen = rng.choice(lists) if lists else []
     if chosen:
         chosen.insert(rng.randrange(len(chosen) + 1), rng.choice(chosen))
@@ -128,7 +134,9 @@ def repeat_entry(data: bytes, rng: random.Random) -> bytes:
 
 def wrap(data: bytes, rng: random.Random) -> bytes:
     """The whole file one level deeper, or a number of them."""
-    before, after = rng.choice(((b"[", b"]"), (b'{"pairs":', b"}"), (b"[" * 100_000, b"]" * 100_000), (b"", data), (b"", b"]")))
+    before, after = rng.choice(
+        ((b"[", b"]"), (b'{"pairs":', b"}"), (b"[" * 100_000, b"]" * 100_000), (b"", data), (b"", b"]"))
+    )
     return before + data + after
 
 
@@ -175,5 +183,15 @@ def yaml_whole(data: bytes, rng: random.Random) -> bytes:
     return rng.choice(YAML_VALUES + YAML_LINES).encode()
 
 
-YAML: list[Mutation] = [yaml_value, yaml_value, yaml_line, yaml_value, yaml_whole, yaml_value, yaml_value, yaml_line, yaml_value]
+YAML: list[Mutation] = [
+    yaml_value,
+    yaml_value,
+    yaml_line,
+    yaml_value,
+    yaml_whole,
+    yaml_value,
+    yaml_value,
+    yaml_line,
+    yaml_value,
+]
 HONEST: list[Mutation] = [*JSON, *YAML]

@@ -44,9 +44,42 @@ def pickle_alone(data: bytes, rng: random.Random) -> bytes:
 
 def pickle_pair(data: bytes, rng: random.Random) -> bytes:
     """A verification set of other things than images and bools."""
-    images = rng.choice((b"]", b"N", b"](NNe", b"](C\x01xC\x01xe", b"](C\x00C\x00e", b"](K\x01K\x02e", b"}", b"](]]e", b"](X\x01\0\0\0aX\x01\0\0\0be"))
-    same = rng.choice((b"]", b"N", b"]Na", b"]\x88a", b"]K\x02a", b"]K\x01a", b"]G?\xf0\0\0\0\0\0\0a", b"]X\x01\0\0\0ya", b"]]a", b"]L1L\na"))
+    images = rng.choice(
+        (
+            b"]",
+            b"N",
+            b"](NNe",
+            b"](C\x01xC\x01xe",
+            b"](C\x00C\x00e",
+            b"](K\x01K\x02e",
+            b"}",
+            b"](]]e",
+            b"](X\x01\0\0\0aX\x01\0\0\0be",
+        )
+    )
+    same = rng.choice(
+        (
+            b"]",
+            b"N",
+            b"]Na",
+            b"]\x88a",
+            b"]K\x02a",
+            b"]K\x01a",
+            b"]G?\xf0\0\0\0\0\0\0a",
+            b"]X\x01\0\0\0ya",
+            b"]]a",
+            b"]L1L\na",
+        )
+    )
     return b"\x80\x03" + images + same + b"\x86."
 
 
-ALL: list[Mutation] = [pickle_opcode, pickle_alone, pickle_opcode, pickle_pair, pickle_opcode, pickle_alone, pickle_pair]
+ALL: list[Mutation] = [
+    pickle_opcode,
+    pickle_alone,
+    pickle_opcode,
+    pickle_pair,
+    pickle_opcode,
+    pickle_alone,
+    pickle_pair,
+]
