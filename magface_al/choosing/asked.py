@@ -18,6 +18,7 @@ from magface_al.embedding.pair_scores import rows_of
 from magface_al.embedding.store import FeatureStore
 from magface_al.faces.identities import connected_components
 from magface_al.labelling.answer_words import UNABLE
+from magface_al.metrics.cosine import LARGEST
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, PairFile, describe, read_pairs
 from magface_al.pairs.people import contradictions, contradictions_note
 
@@ -57,8 +58,8 @@ def read_asked(paths: Sequence[Path], store: FeatureStore, run: Run) -> Asked:
     for path, file in zip(paths, files, strict=True):
         run.input(path, describe(file.pairs))
         if both := file.with_both_labels():
-            have = counted(len(both), "pair has", "pairs have")
-            run.note(f"{path}: {have} both labels (first: pairs {both[0][0]} and {both[0][1]}); the last answer counts")
+            told = counted(len(both), "pair has", "pairs have")
+            run.note(f"{path}: {told} both labels (first: pairs {both[0][0]} and {both[0][1]}); the last answer counts")
     asked, absent = find_asked(files, store)
     if absent:
         image = f"an image that is not in {store.path}"
@@ -97,10 +98,10 @@ def find_asked(files: Sequence[PairFile], store: FeatureStore) -> tuple[Asked, i
 def _check_keys(path: Path, number: int, pair: Pair) -> None:
     """Raises UserError for a key of choose_pairs.py that holds another kind of value."""
     similarity = pair.extra.get("similarity", 0.0)
-    if type(similarity) not in (int, float):
+    if type(similarity) not in (int, float) or not abs(similarity) <= LARGEST:
         raise UserError(f'{path}: pair {number}: key "similarity" is {str(similarity)[:60]!r}, expected a number')
     for key in ("batch", "stratum_pairs"):
-        value = pair.extra.get(key) or 0
+        value = 0 if pair.extra.get(key) is None else pair.extra[key]
         if type(value) is not int or not 0 <= value < 2**53:
             raise UserError(f'{path}: pair {number}: key "{key}" is {str(value)[:60]!r}, expected a whole number')
 

@@ -51,10 +51,16 @@ def is_path(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return (
-        b"\0" not in name
-        and len(name) <= LONGEST_PATH
-        and all(len(part) <= LONGEST_NAME for part in name.split(b"/"))
+        b"\0" not in name and len(name) <= LONGEST_PATH and all(len(part) <= LONGEST_NAME for part in name.split(b"/"))
     )
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something of that name; one that the system does not even take is none (Path.exists raises then)."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def read_lines(path: Path, expected: str) -> Iterator[tuple[int, str]]:

@@ -59,7 +59,7 @@ class RecordWriter:
             return 0, 0, 0
         with open_input(index, "the index of an interrupted run") as file:
             data = file.read()
-        lines = data[: data.rfind(b"\n") + 1].decode("ascii", "replace").splitlines()
+        lines = data.decode("ascii", "replace").split("\n")[:-1]  # without what has no end
         try:
             offsets = [whole(line.removeprefix(f"{number}\t")) for number, line in enumerate(lines)]
         except ValueError as error:

@@ -130,7 +130,9 @@ def _map_npy(path: Path) -> np.ndarray:
         start = file.tell()
         if dtype != np.float32 or len(shape) != 2 or fortran_order or shape[0] < 0 or shape[1] < 1:
             kind = f"{dtype} {list(shape)}{' by columns' if fortran_order else ''}"
-            raise UserError(f"{path}: an array of {kind}, expected float32 [N, D], row by row, as gen_features.py writes it")
+            raise UserError(
+                f"{path}: an array of {kind}, expected float32 [N, D], row by row, as gen_features.py writes it"
+            )
         needed = start + math.prod(shape) * dtype.itemsize
         if size != needed:
             raise UserError(
@@ -153,7 +155,9 @@ def _read_text(path: Path, skip_bad_lines: bool, *, whole: bool) -> tuple[list[s
             found, block, bad = _read_lines(path, lines, blocks[0].shape[1] if blocks else None, skip_bad_lines)
             skipped += bad
             if whole and not lines[-1][1].endswith(b"\n"):
-                raise UserError(f"{path}: line {lines[-1][0]}: has no end, so the file is cut off; run gen_features.py again")
+                raise UserError(
+                    f"{path}: line {lines[-1][0]}: has no end, so the file is cut off; run gen_features.py again"
+                )
             if found:
                 names += found
                 blocks.append(block)
@@ -229,4 +233,6 @@ def _reject_odd_values(path: Path, embeddings: np.ndarray, block: int = 65536) -
     for start in range(0, len(embeddings), block):
         if not is_ordinary(rows := embeddings[start : start + block]):
             bad = ~(np.abs(rows) <= LARGEST).all(axis=1)
-            raise UserError(f"{path}: row {start + int(np.argmax(bad))}: {_ODD}, expected the finite numbers of an embedding")
+            raise UserError(
+                f"{path}: row {start + int(np.argmax(bad))}: {_ODD}, expected the finite numbers of an embedding"
+            )

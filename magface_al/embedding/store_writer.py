@@ -153,7 +153,9 @@ class FeatureWriter:
         self._magnitudes_file.flush()
         values = np.fromfile(_part(self._magnitudes_path), "<f4")
         if not np.isfinite(values).all():
-            raise UserError(f"{_part(self._magnitudes_path)}: was changed since the run that wrote it; --overwrite begins anew")
+            raise UserError(
+                f"{_part(self._magnitudes_path)}: was changed since the run that wrote it; --overwrite begins anew"
+            )
         return {
             name: round(float(of(values)), 4) for name, of in (("min", np.min), ("median", np.median), ("max", np.max))
         }

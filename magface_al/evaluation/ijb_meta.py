@@ -109,7 +109,9 @@ def galleries(prefix: Path) -> list[Path]:
 
 
 def _table(path: Path, expected: str, **options: Any) -> np.ndarray:
-    open_input(path, f"lines of {expected}").close()  # NumPy opens by name what it is to read fast, and waits for a pipe
+    open_input(
+        path, f"lines of {expected}"
+    ).close()  # NumPy opens by name what it is to read fast, and waits for a pipe
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of no lines, which is said below

@@ -109,7 +109,9 @@ class RecordFile:
                 raise UserError(
                     f"{self.path}: offset {start}: no record starts here, so the file is truncated or its .idx is of another file; copy both again"
                 )
-            there = min(length, self._size - start - 8)  # what is not there is not asked for: reading would make room for it
+            there = min(
+                length, self._size - start - 8
+            )  # what is not there is not asked for: reading would make room for it
             part = self._file.read(there)
             self._file.seek(-length % 4, 1)
             if len(part) < length:

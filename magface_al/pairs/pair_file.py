@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import is_path, read_json
+from magface_al.command.files import exists, is_path, read_json
 from magface_al.command.outputs import write_json
 from magface_al.command.words import counted
 
@@ -70,7 +70,7 @@ class PairFile:
     def locate(self, image: str) -> Path:
         """The image's place on disk: relative to the JSON's folder, to its "root" key, or to the working directory."""
         places = [self.path.parent / image, Path(str(self.extra.get("root", ""))) / image]
-        return next((place for place in places if os.path.exists(place)), Path(image))
+        return next((place for place in places if exists(place)), Path(image))
 
     def labelled(self) -> PairFile:
         """The pairs that somebody has answered. Raises UserError if there are none, or if one has both labels."""
@@ -130,13 +130,17 @@ def read_pairs(path: Path) -> PairFile:
         raise UserError(f"{path}: the list of pairs is empty")
     root = content.get("root", "")
     if not isinstance(root, str) or not is_path(root):
-        raise UserError(f'{path}: key "root" is {str(root)[:60]!r}, expected the folder that the images\' paths start from')
+        raise UserError(
+            f'{path}: key "root" is {str(root)[:60]!r}, expected the folder that the images\' paths start from'
+        )
     return PairFile(path, pairs, {key: value for key, value in content.items() if key != "pairs"})
 
 
 def _read_pair(path: Path, index: int, entry: Any) -> Pair:
     if not isinstance(entry, dict):
-        raise UserError(f'{path}: pair {index}: {_short(entry)}, expected an object with "image1", "image2" and "label"')
+        raise UserError(
+            f'{path}: pair {index}: {_short(entry)}, expected an object with "image1", "image2" and "label"'
+        )
     for key in ("image1", "image2"):
         if not isinstance(entry.get(key), str) or not entry[key]:
             found = _short(entry[key]) if key in entry else "missing"

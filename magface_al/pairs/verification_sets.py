@@ -8,12 +8,11 @@ an img.list beside the list. Without an img.list the first two columns are the i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import read_lines
+from magface_al.command.files import exists, read_lines
 from magface_al.command.numbers import is_whole
 from magface_al.command.words import counted
 from magface_al.faces import formats
@@ -74,7 +73,7 @@ def _lfw(path: Path, lines: list[Line], roots: Sequence[Path]) -> PairFile:
         return found
 
     sets = (_rooted(PairFile(path, pairs(suffix)), roots) for suffix in formats.IMAGE_SUFFIXES)
-    present = (pair_file for pair_file in sets if os.path.exists(pair_file.locate(pair_file.pairs[0].image1)))
+    present = (pair_file for pair_file in sets if exists(pair_file.locate(pair_file.pairs[0].image1)))
     return next(present, None) or _rooted(PairFile(path, pairs(formats.IMAGE_SUFFIXES[0])), roots)
 
 
@@ -121,7 +120,7 @@ def _beside(path: Path, lines: list[Line], image_list: Path) -> list[Pair]:
 def _rooted(pair_file: PairFile, roots: Sequence[Path]) -> PairFile:
     """The set with the first root that has its first image."""
     first = pair_file.pairs[0].image1
-    root = next((root for root in roots if os.path.exists(root / first)), None)
+    root = next((root for root in roots if exists(root / first)), None)
     return (
         pair_file if root is None else PairFile(pair_file.path, pair_file.pairs, {**pair_file.extra, "root": str(root)})
     )

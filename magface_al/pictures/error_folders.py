@@ -33,6 +33,7 @@ def write_errors(
     Both folders are built under another name and then swapped in, so a rerun leaves nothing of the run before. Raises
     UserError where another run writes into `folder`, and for an image that cannot be read (any more).
     """
+    folder.mkdir(parents=True, exist_ok=True)
     with Claim(folder):
         return _write_errors(scores, threshold, folder, max_fp, max_fn)
 

@@ -57,7 +57,8 @@ def test_what_yaml_can_say_and_no_flag_means(run_script, tmp_path, text, message
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("epochs: 010", 10), ("epochs: 1_0", 10), ("lr: 1e-4", 1e-4), ("split_fc: on", True), ("heads: x", None)]
+    ("text", "value"),
+    [("epochs: 010", 10), ("epochs: 1_0", 10), ("lr: 1e-4", 1e-4), ("split_fc: on", True), ("heads: x", None)],
 )
 def test_values_are_what_the_command_line_would_make_of_them(tmp_path, text, value):
     """To YAML 1.1, 010 is eight and 1e-4 a text."""

@@ -92,12 +92,17 @@ def test_values_whose_length_would_overflow_are_refused_by_every_reader_and_writ
     rows[1, 2] = value
     with pytest.raises(UserError, match="row 1: a value that is inf, nan or beyond 1,000,000"):
         read_features(store(tmp_path / "f.npy", saved(rows)))
-    (tmp_path / "f.list").write_text("".join(f"{k} {' '.join(map(repr, row.tolist()))}\n" for k, row in enumerate(rows)))
+    (tmp_path / "f.list").write_text(
+        "".join(f"{k} {' '.join(map(repr, row.tolist()))}\n" for k, row in enumerate(rows))
+    )
     with pytest.raises(UserError, match="line 2: a value that is inf, nan or beyond 1,000,000"):
         read_features(tmp_path / "f.list")
     assert read_features(tmp_path / "f.list", skip_bad_lines=True).names == ["0", "2"]
     for name in ("g.npy", "g.list"):
-        with FeatureWriter(tmp_path / name, {}) as writer, pytest.raises(WorkError, match="^b: its embedding has a value that is inf"):
+        with (
+            FeatureWriter(tmp_path / name, {}) as writer,
+            pytest.raises(WorkError, match="^b: its embedding has a value that is inf"),
+        ):
             writer.append(["a", "b", "c"], rows, [])
         assert writer.rows == 0
 
@@ -169,7 +174,9 @@ def test_a_manifest_is_an_object(tmp_path, manifest):
 
 
 @pytest.mark.parametrize("wrong", [None, [], {}, 3, "", True, {"std": 0}])
-@pytest.mark.parametrize("key", ["arguments", "checkpoint", "preprocessing", "checkpoint_preprocessing", "flip", "missing"])
+@pytest.mark.parametrize(
+    "key", ["arguments", "checkpoint", "preprocessing", "checkpoint_preprocessing", "flip", "missing"]
+)
 def test_what_a_manifest_lacks_is_said_where_it_is_needed(run_script, tmp_path, tiny_checkpoint, key, wrong):
     """Never a traceback, whatever a key holds; a key that nobody needs may hold anything."""
     path = store(tmp_path / "f.npy", WHOLE, manifest=MANIFEST | {key: wrong})
@@ -182,7 +189,17 @@ def test_what_a_manifest_lacks_is_said_where_it_is_needed(run_script, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "change", [{"size": 0}, {"size": 10**9}, {"size": 112.0}, {"std": 0}, {"std": "1"}, {"mean": 1e400}, {"channel_order": "GBR"}, {"x": 1}]
+    "change",
+    [
+        {"size": 0},
+        {"size": 10**9},
+        {"size": 112.0},
+        {"std": 0},
+        {"std": "1"},
+        {"mean": 1e400},
+        {"channel_order": "GBR"},
+        {"x": 1},
+    ],
 )
 def test_an_input_convention_that_is_none(tmp_path, change):
     (tmp_path / "f.json").write_text(json.dumps(MANIFEST | {"checkpoint_preprocessing": CONVENTION | change}))

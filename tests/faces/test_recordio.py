@@ -132,11 +132,16 @@ def test_an_index_that_names_no_records_is_refused(tmp_path, index, message):
 @pytest.mark.parametrize("label", [float("nan"), float("inf"), -1.0, 0.5, 2.0**24, 3e38])
 def test_a_label_that_is_no_class_is_refused(tmp_path, label):
     write_records(tmp_path / "t.rec", {key: pack((label,), key, b"jpeg") for key in range(2)})
-    with RecordFile(tmp_path / "t.rec") as records, pytest.raises(UserError, match="record 0: labels .* so it is no face set"):
+    with (
+        RecordFile(tmp_path / "t.rec") as records,
+        pytest.raises(UserError, match="record 0: labels .* so it is no face set"),
+    ):
         images_by_label(records)
 
 
-@pytest.mark.parametrize("limits", [(1.0, float("nan")), (1.0, 3e38), (float("-inf"), 2.0), (3.0, 1.0), (1.0, 2.5), (0.0, 2.0**23)])
+@pytest.mark.parametrize(
+    "limits", [(1.0, float("nan")), (1.0, 3e38), (float("-inf"), 2.0), (3.0, 1.0), (1.0, 2.5), (0.0, 2.0**23)]
+)
 def test_a_range_of_keys_that_is_none_does_not_end_the_run(tmp_path, limits):
     """Either the images' own labels are read instead, or the set is refused."""
     payloads = insightface(tmp_path / "t.rec") | {10: pack(limits, 10, b"")}

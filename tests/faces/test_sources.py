@@ -164,7 +164,9 @@ def test_what_a_source_and_a_map_of_labels_are_stands_in_one_place():
         assert found == [owner], text
 
 
-@pytest.mark.parametrize(("announced", "said"), [(10, None), (12, "property announces 12 classes"), (9, "has label 9, but")])
+@pytest.mark.parametrize(
+    ("announced", "said"), [(10, None), (12, "property announces 12 classes"), (9, "has label 9, but")]
+)
 def test_a_property_that_disagrees_is_said_or_refused(people, tmp_path, run_script, announced, said):
     shutil.copytree(people / "records", tmp_path / "records")
     (tmp_path / "records" / "property").write_text(f"{announced},112,112\n")

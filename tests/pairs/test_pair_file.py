@@ -110,5 +110,8 @@ def test_links_in_a_circle_are_just_no_image(tmp_path, write_pairs_file, monkeyp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.png").symlink_to("b.png")
     (tmp_path / "b.png").symlink_to("a.png")
-    files = [read_pairs(write_pairs_file([{"image1": "a.png", "image2": "c", "label": 1}], name)) for name in ("x.json", "y.json")]
+    files = [
+        read_pairs(write_pairs_file([{"image1": "a.png", "image2": "c", "label": 1}], name))
+        for name in ("x.json", "y.json")
+    ]
     assert len(join_files(files).pairs) == 1

@@ -69,7 +69,16 @@ def test_a_record_file_goes_on_when_there_is_room_again(tmp_path):
 
 
 def test_a_script_names_the_file_that_has_no_room(run_script, tmp_path, faces, tiny_checkpoint):
-    flags = ["--inf_list", faces / "images.list", "--feat_list", "f.list", "--resume", tiny_checkpoint, "--batch_size", 8]
+    flags = [
+        "--inf_list",
+        faces / "images.list",
+        "--feat_list",
+        "f.list",
+        "--resume",
+        tiny_checkpoint,
+        "--batch_size",
+        8,
+    ]
     with room_for(40_000):
         done = run_script("gen_features.py", *flags, code=1)
     assert "gen_features.py: error: f.list: File too large; files written before stay as they were" in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from magface_al.faces.sources import open_source
 from magface_al.faces.train_list import read_train_list, write_train_list
 from magface_al.pairs.pair_file import Pair, read_pairs, write_pairs
 from magface_al.pairs.verification_sets import read_verification_set
+from magface_al.pictures.error_folders import copy_name
 from tests.support.scripts import run_here
 
 NAMES = {
@@ -63,7 +65,10 @@ WAYS = {
         [found for found, _ in read_train_list(folder / "t.list")],
     )[1],
     "labelled faces": lambda folder, name: source_names(listed(folder / "t.list", name, 0, 3, 0)),
-    "map of labels": lambda folder, name: (write_labels(folder / "l.tsv", {name: 3}), list(read_labels(folder / "l.tsv")))[1],
+    "map of labels": lambda folder, name: (
+        write_labels(folder / "l.tsv", {name: 3}),
+        list(read_labels(folder / "l.tsv")),
+    )[1],
     "pair list": lambda folder, name: [
         pair.image1 for pair in read_verification_set(listed(folder / "p.list", name, "b.png", 1)).pairs
     ],
@@ -103,7 +108,9 @@ def oddly_named(faces, tiny_checkpoint, tmp_path_factory):
     with list_file(folder / "images.list") as write:
         for image in images:
             write(line_of(image))
-    run_here(folder, "gen_features.py", "--inf_list", "images.list", "--feat_list", "f.npy", "--resume", tiny_checkpoint)
+    run_here(
+        folder, "gen_features.py", "--inf_list", "images.list", "--feat_list", "f.npy", "--resume", tiny_checkpoint
+    )
     assert read_features(folder / "f.npy").names == images
     return folder
 
@@ -113,15 +120,37 @@ def test_such_names_go_from_stage_to_stage(oddly_named, tmp_path):
     """Chosen, answered, shown as errors: the pairs' images are found, copied and named on the page."""
     shutil.copytree(oddly_named, tmp_path / "run")
     folder = tmp_path / "run"
-    run_here(folder, "choose_pairs.py", "--features_list", "f.npy", "--output_file", "ask.json", "--budget", 20, "--force_cpu")
+    run_here(
+        folder,
+        "choose_pairs.py",
+        "--features_list",
+        "f.npy",
+        "--output_file",
+        "ask.json",
+        "--budget",
+        20,
+        "--force_cpu",
+    )
     images = read_features(folder / "f.npy").names
     assert set(read_pairs(folder / "ask.json").images()) == set(images)
-    pairs = [{"image1": image1, "image2": image2, "label": 1} for image1, image2 in zip(images[::2], images[1::2], strict=True)]
+    pairs = [
+        {"image1": image1, "image2": image2, "label": 1}
+        for image1, image2 in zip(images[::2], images[1::2], strict=True)
+    ]
     (folder / "same.json").write_text(json.dumps(pairs))
     flags = ["--features_list", "f.npy", "--feedback_file", "same.json", "--output_dir", "errors", "--threshold", 1]
     run_here(folder, "visualize_errors.py", *flags)
     copies = [path.name for path in (folder / "errors" / "false_negatives").glob("*/img[12]_*")]
-    assert sorted(copy[5:] for copy in copies) == sorted(os.path.basename(image) for image in images)
+    assert sorted(copy[5:] for copy in copies) == sorted(Path(image).name for image in images)
     page = (folder / "errors" / "index.html").read_text(encoding="utf-8")
     assert "<b>;#.png" not in page
     assert "\\udcff.png" in page
+
+
+def test_a_name_as_long_as_names_can_be_is_copied_with_its_end(tmp_path):
+    """The copies' names begin with img1_, and no name may be longer than 255 bytes."""
+    name = "ä" * 125 + "1.png"
+    assert len(os.fsencode(name)) == 255
+    (tmp_path / copy_name(1, f"faces/{name}")).touch()
+    assert copy_name(2, "a/b.png") == "img2_b.png"
+    assert copy_name(1, name).endswith("ä1.png")

@@ -46,7 +46,9 @@ READERS = {
     "IJB's media": lambda folder, word: ijb_meta.read_faces(
         write(folder / "m_face_tid_mid.txt", f"a.png\t1\t-{word}\n").with_name("m"), with_detection=False
     ),
-    "IJB's pair": lambda folder, word: ijb_meta.read_template_pairs(write(folder / "p.txt", f"1 2 1\n1 {word or 'x'} 0\n")),
+    "IJB's pair": lambda folder, word: ijb_meta.read_template_pairs(
+        write(folder / "p.txt", f"1 2 1\n1 {word or 'x'} 0\n")
+    ),
     "TinyFace": lambda folder, word: tinyface_roles([f"Gallery_Match/1_{folder.name}.png", f"Probe/{word}_1.png"]),
 }
 
