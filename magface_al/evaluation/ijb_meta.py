@@ -75,7 +75,7 @@ def _detection_scores(path: Path, names: list[str]) -> np.ndarray:
             score = np.nan
         if len(found) < 2 or not abs(score) <= LARGEST:
             raise UserError(
-                f"{path}: line {number}: {line.strip()[:200]!r}, expected an image, ten coordinates and a finite score"
+                f"{path}: line {number}: {line.strip()[:200]!r}, expected an image, ten coordinates and a score, a finite number"
             )
         scores[found[0]] = score
     absent = [name for name in names if name not in scores]

@@ -70,7 +70,7 @@ def test_a_template_has_one_subject(tmp_path):
 def test_a_detection_score_is_a_finite_number(tmp_path, score):
     (tmp_path / "m_face_tid_mid.txt").write_text("1.jpg 1 1\n")
     (tmp_path / "m_name_5pts_score.txt").write_text(f"1.jpg {score}\n")
-    with pytest.raises(UserError, match="line 1: .*expected an image, ten coordinates and a finite score"):
+    with pytest.raises(UserError, match="line 1: .*expected an image, ten coordinates and a score, a finite number"):
         read_faces(tmp_path / "m", with_detection=True)
 
 
