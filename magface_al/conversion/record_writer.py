@@ -42,12 +42,12 @@ class RecordWriter:
             write_json(self._state, made_from)
             self.count, *lengths = self._whole()
             self._records, self._index = (part.open("ab") for part in self._parts)
+            for file, length in zip((self._records, self._index), lengths, strict=True):
+                file.truncate(length)
+                file.seek(length)  # tell() would otherwise still count what was cut off
         except BaseException:
             self._claim.close()
             raise
-        for file, length in zip((self._records, self._index), lengths, strict=True):
-            file.truncate(length)
-            file.seek(length)  # tell() would otherwise still count what was cut off
 
     def _finals(self) -> tuple[Path, Path]:
         return self.path, self.path.with_suffix(".idx")

@@ -115,7 +115,7 @@ class FeatureWriter:
 
         Raises WorkError for embeddings that are no ordinary numbers, OSError with the store's name for a full disk.
         """
-        check_embeddings(names, embeddings)
+        check_embeddings(names, np.asarray(embeddings))
         with naming(self.path):
             if len(names):
                 self._write_rows(names, np.ascontiguousarray(embeddings, dtype="<f4"))

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from magface_al.command.errors import UserError
 from magface_al.command.files import open_input, read_lines
 from magface_al.command.numbers import whole
@@ -109,10 +111,8 @@ class RecordFile:
                 raise UserError(
                     f"{self.path}: offset {start}: no record starts here, so the file is truncated or its .idx is of another file; copy both again"
                 )
-            there = min(
-                length, self._size - start - 8
-            )  # what is not there is not asked for: reading would make room for it
-            part = self._file.read(there)
+            # what is not there is not asked for: reading would make room for it
+            part = self._file.read(min(length, self._size - start - 8))
             self._file.seek(-length % 4, 1)
             if len(part) < length:
                 raise UserError(
@@ -191,7 +191,7 @@ def _read_index(path: Path) -> dict[int, int]:
         if key in offsets:
             raise UserError(f"{path}: line {number}: key {key} stands there twice, expected each once")
         offsets[key] = offset
-    if len(set(offsets.values())) < len(offsets):
+    if len(np.unique(np.fromiter(offsets.values(), np.int64, len(offsets)))) < len(offsets):
         raise UserError(f"{path}: two keys have the same offset, expected a record each; copy it again")
     return offsets
 
