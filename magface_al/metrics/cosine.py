@@ -32,4 +32,6 @@ def magnitudes(embeddings: np.ndarray) -> np.ndarray:
 
 def is_ordinary(embeddings: np.ndarray) -> bool:
     """Whether all values of raw embeddings float [..., D] are finite and within LARGEST."""
-    return not embeddings.size or bool(-LARGEST <= embeddings.min() and embeddings.max() <= LARGEST)  # never true of NaN
+    return not embeddings.size or bool(
+        -LARGEST <= embeddings.min() and embeddings.max() <= LARGEST
+    )  # never true of NaN
