@@ -42,7 +42,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
     run.facts |= {"device": device_name(embedder.device), **backbone.origin()}
     matrix = compare_with(embedder, args.images, args.threshold)
-    run.path = args.output_dir / "manifest.json"
+    run.write_to(args.output_dir)
     write_json(args.output_dir / "comparison.json", matrix.to_dict())
     save_figure(face_matrix_figure(matrix), args.output_dir / "comparison.png")
 

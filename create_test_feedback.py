@@ -42,28 +42,22 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.conversion.sampled_faces import claim_sample
-
-    images = args.output_dir / "images"
-    with claim_sample(images, args.dataset):
-        make_set(args, images, run)
-
-
-def make_set(args: argparse.Namespace, images: Path, run: Run) -> None:
     import numpy as np
 
     from magface_al.choosing.known_pairs import flip_labels, random_pairs
-    from magface_al.conversion.sampled_faces import open_people, sample_people
+    from magface_al.conversion.sampled_faces import open_people, refuse_foreign, sample_people
     from magface_al.faces.list_lines import line_of, list_file
 
     rng = np.random.default_rng(args.seed)
+    images = args.output_dir / "images"
+    refuse_foreign(images, args.dataset)
+    run.write_to(args.output_dir)
     with open_people(args.dataset, args.domain, args.seed, args.num_identities, args.images_per_identity) as source:
         print(f"read {source.description}")
         people = sample_people(source, args.num_identities, args.images_per_identity, rng, images, run.note)
     pairs = random_pairs(people, args.num_pairs, rng)
     note_missing(pairs, args.num_pairs, run)
     pairs, flipped = flip_labels(pairs, args.label_noise, rng)
-    run.path = args.output_dir / "manifest.json"
     output = args.output_dir / "feedback_pairs_test.json"
     write_pairs(output, pairs, source=str(args.dataset or "synthetic"), seed=args.seed, flipped_labels=flipped)
     with list_file(args.output_dir / "images.list") as write:

@@ -65,8 +65,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.pictures.canvas import save_figure
     from magface_al.pictures.curves import before_after_figure
 
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    run.path = args.output_dir / "manifest.json"
+    run.write_to(args.output_dir)
     before = model_flags.model_choice(vars(args))
     after = replace(before, checkpoint=args.finetuned, arch="auto")
     target = compare(args.feedback_file, before, after, run, args.threshold, args.resamples, args.seed)

@@ -66,7 +66,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.input(pair_file.path, describe(pair_file.pairs))
     embedded = PairEmbedder(model_flags.model_choice(vars(args)), run, args.features_list)(pair_file)
     run.facts["pairs_left_out"] = embedded.left_out
-    pair_file, similarity = embedded.pair_file, cosines(embedded.side1, embedded.side2)
+    pair_file, similarity = embedded.pair_file, embedded.sides.measured(cosines)
     same = pair_file.labels()
     sides = side_scores(embedded, args.quality, run)
     lower = {name: pair_quality(*of_sides) for name, of_sides in sides.items()}
@@ -83,8 +83,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     text = f"{decision.describe(args.flip)}\n\n{quality_table(scores, args.max_discard)}"
     print(f"\n{text}")
     content = {**asdict(decision), "flip": args.flip, "max_discard": args.max_discard, "scores": scores}
+    run.write_to(args.output_dir)
     write_results(args.output_dir, "quality", text, content)
-    run.path = args.output_dir / "manifest.json"
     pictures = {"error_vs_discard.png": decided_figure(curves, args.max_discard, decision)}
     for name, of_sides in sides.items():
         pictures[f"{name}_histogram.png"] = histogram_of_images(name, pair_file, of_sides, run.note)

@@ -75,8 +75,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     settings = recognition.Settings(args.protocol, args.subtract_mean, args.folds, args.resamples, args.seed)
     models = recognition.named_models(args.checkpoint, args.features_list)
     sets = recognition.read_sets(args.sets, args.root, args.folds, run)
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    run.path = args.output_dir / "manifest.json"
+    run.write_to(args.output_dir)
     results: dict[str, dict[str, recognition.Verification]] = {}
     for model, (checkpoint, store) in models.items():
         embed = PairEmbedder(replace(model_flags.model_choice(vars(args)), checkpoint=checkpoint), run, store)

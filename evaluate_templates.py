@@ -73,8 +73,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     text = "\n".join([f"{described}\n", *filter(None, [verification_table(results), search_table(results)])])
     print(f"\n{text}")
     rows = [{"model": model, **result} for model, result in results.items()]
+    run.write_to(args.output_dir)
     write_results(args.output_dir, "results", text, {**settings, "results": rows})
-    run.path = args.output_dir / "manifest.json"
     pictures = {}
     if ijb is not None:
         pictures["roc.png"] = roc_figure({"template pairs, 1:1": (ijb.impostors, curves)})

@@ -60,8 +60,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
         raise UserError("give --model to embed the images, or --features_list with their embeddings, or both")
     pair_file = read_pairs(args.feedback_file).labelled()
     run.input(args.feedback_file, describe(pair_file.pairs))
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    run.path = args.output_dir / "manifest.json"
+    run.write_to(args.output_dir)
     scores = score_pairs(pair_file, model_flags.model_choice(vars(args)), run, args.features_list, args.skip_bad_lines)
     run.facts["pairs_left_out"] = scores.left_out
 

@@ -27,10 +27,10 @@ def seconds(work: Callable[[], object], rounds: int = 3, device: torch.device | 
     return best
 
 
-def watched(command: list[str]) -> tuple[float, float, float]:
+def watched(command: list[str], quiet: bool = False) -> tuple[float, float, float]:
     """(seconds, highest resident memory, highest resident memory without mapped files, in GiB) of a command, on Linux."""
     started = time.perf_counter()
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL if quiet else None)
     resident = own = 0.0
     while process.poll() is None:
         with contextlib.suppress(OSError):  # it may end between the two lines

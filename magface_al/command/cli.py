@@ -112,7 +112,11 @@ def run(
         with stopping(), guarded(vars(args)):
             main(args, report)
 
-    sys.exit(_exit_code(work, parser.prog, report, debug))
+    try:
+        code = _exit_code(work, parser.prog, report, debug)
+    finally:
+        report.release()
+    sys.exit(code)
 
 
 def _never_fail_to_print() -> None:

@@ -46,6 +46,8 @@ LONGEST_PATH, LONGEST_NAME = 4095, 255  # bytes: Linux's own limits
 def is_path(text: str) -> bool:
     """Whether a file could be called that: bytes that are not UTF-8 may be in it as surrogates, but no others, and no NUL;
     and it is no longer than the system's limits."""
+    if text.isascii() and len(text) <= LONGEST_NAME:  # nearly all of the millions
+        return "\0" not in text
     try:
         name = os.fsencode(text)
     except UnicodeEncodeError:
@@ -84,12 +86,10 @@ def read_json(path: Path) -> Any:
 
     NaN, numbers beyond float64 and a key given twice are refused: Python would read all three, and lose or spread them.
     """
-    with open_input(path, "a JSON file") as file:
-        data = file.read()
     try:
-        return json.loads(
-            data.decode("utf-8-sig"), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_number
-        )
+        with open_input(path, "a JSON file") as file:
+            text = file.read().decode("utf-8-sig")  # and the bytes are gone: a million pairs have 150 MB
+        return json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_number)
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}), expected JSON") from None
     except json.JSONDecodeError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from magface_al import __version__
 from magface_al.command.files import sha256
-from magface_al.command.outputs import write_json
+from magface_al.command.outputs import Claim, write_json
 
 _PACKAGES = ("torch", "torchvision", "opencv-python", "numpy", "matplotlib")
 
@@ -34,6 +34,22 @@ class Run:
         self.started = time.time()
         self.silent = False  # of several processes with one task, all but one keep quiet and write nothing
         self._next: list[str] = []
+        self._claim: Claim | None = None
+
+    def write_to(self, folder: Path) -> None:
+        """Everything of this run goes to a folder: it is made, the run's alone until its end, and has the manifest.
+
+        Raises UserError where another run is writing to it.
+        """
+        if not self.silent:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._claim = Claim(folder)
+        self.path = folder / "manifest.json"
+
+    def release(self) -> None:
+        """Let go of the folder."""
+        if self._claim is not None:
+            self._claim.close()
 
     def say(self, message: str) -> None:
         """Say how the work goes."""

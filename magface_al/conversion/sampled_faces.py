@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from magface_al.command.errors import UserError
-from magface_al.command.outputs import Claim
 from magface_al.command.words import counted
 from magface_al.faces.formats import suffix_of
 from magface_al.faces.preprocess import decode_image, read_picture
@@ -33,19 +32,14 @@ def open_people(dataset: Path | None, domain: str, seed: int, people: int, image
         yield source
 
 
-def claim_sample(images: Path, dataset: Path | None) -> Claim:
-    """The folder around `images`, for this run alone until the claim is closed.
-
-    A rerun replaces its own images; anything else in their place is left alone, above all the data set. Raises UserError.
-    """
+def refuse_foreign(images: Path, dataset: Path | None = None) -> None:
+    """A rerun replaces its own images; anything else in their place is left alone, above all the data set. Raises UserError."""
     if dataset is not None and Path(os.path.realpath(dataset)).is_relative_to(os.path.realpath(images)):
         raise UserError(f"{images}: would be written over, and is an input (--dataset); choose another --output_dir")
     if images.exists() and not (images.parent / "manifest.json").exists():
         raise UserError(
             f"{images}: exists and was not written by this script, expected a new or empty place; choose another --output_dir"
         )
-    images.parent.mkdir(parents=True, exist_ok=True)
-    return Claim(images.parent)
 
 
 def sample_people(

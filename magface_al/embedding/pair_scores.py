@@ -17,6 +17,7 @@ from magface_al.embedding.model_flags import ModelChoice
 from magface_al.embedding.store import FeatureStore, check_embeddings, open_store
 from magface_al.faces.preprocess import PRESETS
 from magface_al.metrics.cosine import magnitudes, unit
+from magface_al.metrics.sides import Sides, sides_of
 from magface_al.pairs.pair_file import PairFile
 
 if TYPE_CHECKING:
@@ -40,22 +41,23 @@ class PairScores:
 
 @dataclass(frozen=True)
 class PairEmbeddings:
-    """side1 and side2, float32 [N, D], are the raw embeddings of the N pairs whose images could both be read.
+    """sides has the raw embeddings of the N pairs whose images could both be read.
 
     rows [N] int says where those pairs stand in the file as it was read; pair_file holds only them; left_out is the
     number of the others.
     """
 
     pair_file: PairFile
-    side1: np.ndarray
-    side2: np.ndarray
+    sides: Sides
     rows: np.ndarray
     left_out: int = 0
 
     def scores(self) -> PairScores:
         """Cosines and magnitudes."""
-        similarity = np.einsum("nd,nd->n", unit(self.side1), unit(self.side2))
-        return PairScores(self.pair_file, similarity, magnitudes(self.side1), magnitudes(self.side2), self.left_out)
+        directions = replace(self.sides, embeddings=unit(self.sides.embeddings))
+        similarity = directions.measured(lambda a, b: np.einsum("nd,nd->n", a, b)).astype(np.float32)
+        length = magnitudes(self.sides.embeddings)
+        return PairScores(self.pair_file, similarity, length[self.sides.side1], length[self.sides.side2], self.left_out)
 
 
 def score_pairs(
@@ -190,6 +192,5 @@ def _both_sides(pair_file: PairFile, embeddings: dict[str, np.ndarray], run: Run
             f"{pair_file.path}: no pair is left whose two images can be read; paths are relative to its folder or to the working directory"
         )
     pairs = [pair_file.pairs[row] for row in kept]
-    side1 = np.stack([embeddings[pair.image1] for pair in pairs])
-    side2 = np.stack([embeddings[pair.image2] for pair in pairs])
-    return PairEmbeddings(replace(pair_file, pairs=pairs), side1, side2, np.array(kept), left_out)
+    sides = sides_of(embeddings, [(pair.image1, pair.image2) for pair in pairs])
+    return PairEmbeddings(replace(pair_file, pairs=pairs), sides, np.array(kept), left_out)

@@ -110,7 +110,7 @@ def evaluate_set(embedded: PairEmbeddings, listed: int, settings: Settings) -> V
     same = embedded.pair_file.labels()
     fold = fold_numbers(listed, settings.folds)[embedded.rows]
     protocol = PROTOCOLS[settings.protocol]
-    judged = cross_validate(embedded.side1, embedded.side2, same, fold, protocol, settings.subtract_mean)
+    judged = cross_validate(embedded.sides, same, fold, protocol, settings.subtract_mean)
     curve = Figures(embedded.scores().similarity, same, 0.0)
     figures: dict[str, Any] = {
         "pairs": len(same),

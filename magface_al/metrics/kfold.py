@@ -19,6 +19,7 @@ import numpy as np
 from magface_al.command.errors import UserError
 from magface_al.metrics.cosine import cosines
 from magface_al.metrics.roc import best_threshold
+from magface_al.metrics.sides import Sides
 
 FOLDS = 10
 GRID = np.arange(0, 4, 0.01)
@@ -56,15 +57,14 @@ def fold_numbers(count: int, folds: int = FOLDS) -> np.ndarray:
 
 
 def cross_validate(
-    side1: np.ndarray, side2: np.ndarray, same: np.ndarray, fold: np.ndarray, protocol: Protocol, subtract_mean: bool
+    sides: Sides, same: np.ndarray, fold: np.ndarray, protocol: Protocol, subtract_mean: bool
 ) -> TenFold:
     """Judge every fold at the threshold from the others.
 
-    side1 and side2 float [N, D] are raw embeddings, same [N] bool, fold [N] int. subtract_mean: take away the mean of
+    sides: raw embeddings of N pairs, same [N] bool, fold [N] int. subtract_mean: take away the mean of
     the other folds' raw embeddings first. Raises UserError where the other folds have pairs of one kind only.
     """
-    side1, side2 = side1.astype(float), side2.astype(float)
-    measured = protocol.measure(side1, side2)
+    measured = sides.measured(protocol.measure)
     numbers = np.unique(fold)
     accuracy, threshold, right = np.empty(len(numbers)), np.empty(len(numbers)), np.empty(len(same), bool)
     for row, number in enumerate(numbers):
@@ -74,8 +74,7 @@ def cross_validate(
                 f"the pairs outside fold {number + 1} are all of one kind, expected same and different pairs; use fewer --folds"
             )
         if subtract_mean:
-            mean = (side1[others].sum(0) + side2[others].sum(0)) / (2 * np.count_nonzero(others))
-            measured = protocol.measure(side1 - mean, side2 - mean)
+            measured = sides.measured(protocol.measure, minus=sides.mean(others))
         threshold[row] = protocol.choose(measured[others], same[others])
         right[test] = protocol.judge(measured[test], same[test], threshold[row])
         accuracy[row] = right[test].mean()

@@ -13,6 +13,7 @@ see `labelled`. Between several files the last one counts: see `join_files`.
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,7 @@ from magface_al.command.words import counted
 SAME, DIFFERENT = 1, 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Two images as the file names them, the label (1, 0 or None) and every other key of the entry."""
 
@@ -153,8 +154,10 @@ def _read_pair(path: Path, index: int, entry: Any) -> Pair:
         raise UserError(
             f'{path}: pair {index}: key "label" is {found}, expected 1 (same), 0 (different) or null (not yet answered)'
         )
-    extra = {key: value for key, value in entry.items() if key not in ("image1", "image2", "label")}
-    return Pair(entry["image1"], entry["image2"], None if label is None else int(label), extra)
+    # Files have a million pairs: the entry itself becomes the extra, and a name is one text however many pairs have it.
+    image1, image2 = sys.intern(entry.pop("image1")), sys.intern(entry.pop("image2"))
+    del entry["label"]
+    return Pair(image1, image2, None if label is None else int(label), entry)
 
 
 def _short(value: Any) -> str:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import LONGEST_NAME
-from magface_al.command.outputs import Claim, replacing
+from magface_al.command.outputs import replacing
 from magface_al.embedding.pair_scores import PairScores
 from magface_al.faces.preprocess import decode_image, read_picture
 from magface_al.pairs.pair_file import PairFile
@@ -31,16 +31,8 @@ def write_errors(
     """Write false_positives/ and false_negatives/ and the contact sheet; return the errors written, worst first.
 
     Both folders are built under another name and then swapped in, so a rerun leaves nothing of the run before. Raises
-    UserError where another run writes into `folder`, and for an image that cannot be read (any more).
+    UserError for an image that cannot be read (any more).
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with Claim(folder):
-        return _write_errors(scores, threshold, folder, max_fp, max_fn)
-
-
-def _write_errors(
-    scores: PairScores, threshold: float, folder: Path, max_fp: int | None, max_fn: int | None
-) -> list[ErrorCard]:
     same = scores.pair_file.labels()
     called_same = scores.similarity > threshold
     cards: list[ErrorCard] = []

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from magface_al.command.errors import UserError
 from magface_al.embedding.embedder import Embedder, embed_images
 from magface_al.metrics.kfold import PROTOCOLS, cross_validate, fold_numbers
+from magface_al.metrics.sides import sides_of
 from magface_al.pairs.pair_file import PairFile
 
 BATCH = 128
@@ -25,7 +24,6 @@ def _accuracy(embedder: Embedder, name: str, pair_file: PairFile, workers: int) 
     if failures:
         image, reason = failures[0]
         raise UserError(f"{pair_file.path}: {image}: {reason}; validation needs every image of {name}")
-    side1 = np.stack([embeddings[pair.image1] for pair in pair_file.pairs])
-    side2 = np.stack([embeddings[pair.image2] for pair in pair_file.pairs])
+    sides = sides_of(embeddings, [(pair.image1, pair.image2) for pair in pair_file.pairs])
     fold = fold_numbers(len(pair_file.pairs), min(10, len(pair_file.pairs)))
-    return float(cross_validate(side1, side2, pair_file.labels(), fold, PROTOCOLS["cosine"], False).accuracy.mean())
+    return float(cross_validate(sides, pair_file.labels(), fold, PROTOCOLS["cosine"], False).accuracy.mean())

@@ -28,7 +28,7 @@ def test_what_is_left_out_is_returned(tmp_path, faces, tiny_checkpoint, capsys):
     assert run.facts["device"].startswith("cpu")
     assert "2 of 4 pairs are left out because an image could not be read" in capsys.readouterr().err
     _, embedder = open_embedder(ModelChoice(tiny_checkpoint, device="cpu"))
-    assert np.allclose(np.linalg.norm(embedded.side1, axis=1), scores.magnitude1)
+    assert np.allclose(np.linalg.norm(embedded.sides.embeddings[embedded.sides.side1], axis=1), scores.magnitude1)
     assert embedder.preprocessing == PRESETS["magface"]
 
 

@@ -117,7 +117,7 @@ def damage_of(reader: Reader, seed: int, number: int) -> Damage:
 def attempt(reader: Reader, seed: int, number: int, seconds: float = SECONDS) -> Outcome:
     """Read the file with damage `number` of `seed`. Never raises, whatever the reader does."""
     damage = damage_of(reader, seed, number)
-    cut = any(name in damage.what.split(" and ") for name in CUTS)
+    cut = all(name in CUTS for name in damage.what.split(" and "))
     promised = not damage.honest and (reader.promise == EXACT or (reader.promise == WHOLE and cut))
     wanted = sound_value(reader) if promised else None
     with fresh_folder({**seed_files(reader.seed), reader.file: damage.data}) as folder:

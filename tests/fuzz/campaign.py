@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -77,11 +77,13 @@ class Worker:
     def __init__(self, reader: Reader, seed: int, first: int, last: int) -> None:
         self.reader, self.seed, self.next, self.last = reader, seed, first, last
         self.connection, theirs = multiprocessing.Pipe(duplex=False)
-        # A copy of this process, which has imported everything and has no threads.
-        self.process = multiprocessing.get_context("fork").Process(
-            target=_work, args=(theirs, reader, seed, first, last)
-        )
-        self.process.start()
+        # A copy of this process, which has imported everything; Python warns of threads, of which the fuzzer has none.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.process = multiprocessing.get_context("fork").Process(
+                target=_work, args=(theirs, reader, seed, first, last)
+            )
+            self.process.start()
         theirs.close()
         self.heard = time.monotonic()
 
@@ -115,6 +117,7 @@ def run_all(readers: Sequence[Reader], seed: int, first: int, attempts: int, wor
     tallies = {reader.name: Tally(reader.name) for reader in readers}
     waiting = [(reader, first) for reader in readers]
     running: list[Worker] = []
+    show = _Shown(attempts)
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -124,7 +127,7 @@ def run_all(readers: Sequence[Reader], seed: int, first: int, attempts: int, wor
                 running.remove(worker)
                 if worker.next < worker.last:
                     waiting.insert(0, (worker.reader, worker.next))
-                _show(tallies, running, attempts)
+            show(tallies, running)
     except KeyboardInterrupt:
         print("\ninterrupted; what follows is what there is", file=sys.stderr)
     finally:
@@ -164,11 +167,20 @@ def _ended(running: list[Worker], tallies: dict[str, Tally]) -> list[Worker]:
     return ended
 
 
-def _show(tallies: dict[str, Tally], running: list[Worker], attempts: int) -> None:
-    done = sum(tally.counts.total() for tally in tallies.values())
-    faults = sum(len(tally.faults) for tally in tallies.values())
-    names = ", ".join(worker.reader.name for worker in running)
-    line = f"{done} of {attempts * len(tallies)} attempts, {faults} distinct faults; at {names}"
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"\r{line[:118]:118}" if sys.stderr.isatty() else f"{line}\n")
+class _Shown:
+    """How it goes, on standard error: a line that renews itself on a terminal, otherwise a line every ten seconds."""
+
+    def __init__(self, attempts: int) -> None:
+        self.attempts, self.last = attempts, 0.0
+
+    def __call__(self, tallies: dict[str, Tally], running: list[Worker]) -> None:
+        is_terminal = sys.stderr.isatty()
+        if time.monotonic() - self.last < (0.1 if is_terminal else 10):
+            return
+        self.last = time.monotonic()
+        done = sum(tally.counts.total() for tally in tallies.values())
+        faults = sum(len(tally.faults) for tally in tallies.values())
+        names = ", ".join(worker.reader.name for worker in running)
+        line = f"{done} of {self.attempts * len(tallies)} attempts, {faults} distinct faults; at {names}"
+        sys.stderr.write(f"\r{line[:118]:118}" if is_terminal else f"{line}\n")
         sys.stderr.flush()

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from magface_al.command.files import sha256
-from magface_al.command.outputs import write_json
 from magface_al.embedding.extraction import made_from
 from magface_al.embedding.store_writer import FeatureWriter
 from magface_al.faces.preprocess import PRESETS
@@ -291,9 +290,34 @@ def tinyface() -> None:
 
 
 def old_checkpoint() -> None:
-    """Before PyTorch 1.6 a checkpoint was pickles behind each other; and bare, as arcface_torch saves it."""
+    """Before PyTorch 1.6 a checkpoint was pickles behind each other; and bare, as arcface_torch saves it.
+
+    Its storages are called by their addresses in memory and sorted by them. So there are two only, the second behind the
+    first, and they get names that are the same on every run.
+    """
     torch.manual_seed(3)
-    torch.save(build_backbone("fuzz").state_dict(), "model.pth", _use_new_zipfile_serialization=False)
+    state = build_backbone("fuzz").state_dict()
+    rows = {
+        kind: torch.cat([value.flatten() for value in state.values() if value.dtype == kind])
+        for kind in (torch.float32, torch.int64)
+    }
+    first, second = rows[torch.float32], rows[torch.int64]
+    passed = []
+    while second.untyped_storage()._cdata < first.untyped_storage()._cdata:
+        passed.append(second)
+        second = second.clone()
+    parts = {torch.float32: first, torch.int64: second}
+    for key, value in state.items():
+        state[key], parts[value.dtype] = (
+            parts[value.dtype][: value.numel()].view(value.shape),
+            parts[value.dtype][value.numel() :],
+        )
+    torch.save(state, "model.pth", _use_new_zipfile_serialization=False)
+    data = Path("model.pth").read_bytes()
+    for number, part in enumerate((first, second)):
+        address, name = str(part.untyped_storage()._cdata).encode(), b"%014d" % number
+        data = data.replace(bytes([len(address)]) + b"\0\0\0" + address, b"\x0e\0\0\0" + name)
+    Path("model.pth").write_bytes(data)
 
 
 def safetensors() -> None:
@@ -375,7 +399,7 @@ def label_studio() -> None:
         }
         for number, entry in enumerate(pair_entries()[:8])
     ]
-    write_json(Path("tasks.json"), tasks)
+    Path("tasks.json").write_text(json.dumps(tasks))
 
 
 def answers() -> None:
@@ -390,5 +414,5 @@ def answers() -> None:
         connection.execute("UPDATE events SET received_at = '2026-05-04T03:02:02.000+00:00'")
         connection.execute("UPDATE pairs SET folder = '.'")
         connection.execute("VACUUM")
-    for path in Path().glob("feedback.c*"):
-        path.unlink()
+    Path("feedback.csv").unlink()
+    write_entries("feedback.json", json.loads(Path("feedback.json").read_text())["pairs"], root=".")

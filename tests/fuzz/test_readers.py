@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from tests.fuzz.attempt import attempt, sound_value
+from tests.fuzz.attempt import attempt, seed_files, sound_value
 from tests.fuzz.mutations import KINDS
 from tests.fuzz.readers import READERS
 from tests.support.scripts import ROOT
@@ -19,7 +19,7 @@ PACKAGE = ROOT / "magface_al"
 
 # What brings a file's contents into the package. A call of one of the package's own readers is none: it has an entry itself.
 READING = {
-    "read_lines", "read_json", "read_bytes", "read_text", "np.load", "np.loadtxt", "np.fromfile", "torch.load", "sqlite3.connect", "json.loads",
+    "open_regular", "open_input", "read_lines", "read_json", "read_bytes", "read_text", "np.load", "np.loadtxt", "np.fromfile", "torch.load", "sqlite3.connect", "json.loads",
     "json.load", "yaml.compose", "yaml.safe_load", "safe_open", "InferenceSession", "cv2.imdecode", "cv2.imread", "np.genfromtxt", "pickle.load",
 }  # fmt: skip
 NOT_OF_THE_USER = {
@@ -28,10 +28,10 @@ NOT_OF_THE_USER = {
     "models/export.py: onnx_difference": "its own graph",
     "pictures/error_page.py: error_page": "a file of the package",
     "labelling/web/server.py: _text": "a file of the package",
-    "labelling/web/server.py: _json_body": "the bytes of a request; what it holds is fuzzed as a request",
 }
 
 
+@pytest.mark.slow(0.5)
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_damaged_files_are_read_or_refused(reader):
     faults = []
@@ -44,9 +44,17 @@ def test_damaged_files_are_read_or_refused(reader):
     assert not faults, f"{len(faults)} of {ATTEMPTS}; {again}\n" + "\n".join(faults[:5])
 
 
+@pytest.mark.slow(3)
 def test_every_reader_reads_the_valid_file():
     for reader in READERS:
         sound_value(reader)
+
+
+@pytest.mark.slow(5)
+def test_the_valid_files_are_the_same_on_every_run():
+    """Or else the number of an attempt would name another file in another process: no times, addresses, random secrets."""
+    for seed in {reader.seed for reader in READERS}:
+        assert seed_files.__wrapped__(seed) == seed_files.__wrapped__(seed), seed
 
 
 def test_every_kind_of_damage_is_used():
@@ -82,6 +90,7 @@ def reads(call):
     return not modes or not set(str(modes[-1])) & set("wax")
 
 
+@pytest.mark.slow(5)
 def test_no_reader_is_forgotten():
     """Every function of the package that opens a file to read it is run by some entry, on its valid file."""
     wanted = {

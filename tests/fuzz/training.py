@@ -20,7 +20,7 @@ from magface_al.finetuning.tuner import FineTuner
 from magface_al.models.checkpoint import load_backbone
 from magface_al.pairs.pair_file import read_pairs
 from magface_al.training.batches import FaceReader
-from magface_al.training.progress import Progress
+from magface_al.training.progress import STATE, Progress
 from magface_al.training.recipe import TrainingRecipe
 from magface_al.training.setup import begin_progress
 from magface_al.training.trainer import Trainer
@@ -57,6 +57,9 @@ def half_trained() -> None:
         progress.count(next(steps))
         steps.close()
         progress.record({"epoch": 1, "loss": 1.0, "validation": {}})
+    for path in OUT.iterdir():
+        if path.name != STATE:  # checkpoints tell the time
+            path.unlink()
 
 
 def go_on_training() -> tuple[list[dict[str, object]], int, list[float]]:

@@ -8,6 +8,7 @@ from sklearn.model_selection import KFold
 
 from magface_al.metrics.cosine import cosines
 from magface_al.metrics.kfold import PROTOCOLS, cross_validate, fold_numbers
+from magface_al.metrics.sides import Sides
 
 
 @pytest.fixture(params=["continuous", "tied"])
@@ -20,6 +21,10 @@ def pairs(request):
     if request.param == "tied":
         side1, side2 = np.sign(side1), np.sign(side2)
     return side1, side2, same
+
+
+def sides(side1, side2):
+    return Sides(np.concatenate([side1, side2]), np.arange(len(side1)), np.arange(len(side1)) + len(side1))
 
 
 def upstream(name, side1, side2, same):
@@ -58,7 +63,7 @@ def test_upstream_protocols_agree_with_loops(pairs, name):
     ):  # 2 - 2 cos and the sum of squares differ in the last bit, which decides a tie with the grid
         side1, side2 = side1 + 1e-3, side2 - 1e-3
     protocol = PROTOCOLS[name]
-    judged = cross_validate(side1, side2, same, fold_numbers(203), protocol, protocol.subtract_mean)
+    judged = cross_validate(sides(side1, side2), same, fold_numbers(203), protocol, protocol.subtract_mean)
     assert judged.accuracy == pytest.approx(upstream(name, side1, side2, same))
     assert judged.right.mean() == pytest.approx(np.average(judged.accuracy, weights=[21] * 3 + [20] * 7))
 
@@ -66,7 +71,7 @@ def test_upstream_protocols_agree_with_loops(pairs, name):
 @pytest.mark.parametrize("subtract_mean", [False, True])
 def test_the_cosine_protocol_takes_the_best_of_all_thresholds(pairs, subtract_mean):
     side1, side2, same = pairs
-    judged = cross_validate(side1, side2, same, fold_numbers(203), PROTOCOLS["cosine"], subtract_mean)
+    judged = cross_validate(sides(side1, side2), same, fold_numbers(203), PROTOCOLS["cosine"], subtract_mean)
     for fold, (train, test) in enumerate(KFold(10, shuffle=False).split(np.arange(203))):
         mean = np.mean(np.concatenate([side1[train], side2[train]]), axis=0) if subtract_mean else 0
         cosine = cosines(side1 - mean, side2 - mean)

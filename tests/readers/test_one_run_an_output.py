@@ -16,13 +16,9 @@ import pytest
 from magface_al.command.errors import UserError
 from magface_al.command.outputs import Claim
 from magface_al.conversion.record_writer import RecordWriter
-from magface_al.conversion.sampled_faces import claim_sample
 from magface_al.conversion.unpack import claim_folder
-from magface_al.embedding.pair_scores import PairScores
 from magface_al.embedding.store import read_features
 from magface_al.embedding.store_writer import FeatureWriter
-from magface_al.pairs.pair_file import Pair, PairFile
-from magface_al.pictures.error_folders import write_errors
 from tests.support.scripts import ROOT
 
 
@@ -37,7 +33,6 @@ GROWING = {
     "text store": lambda folder: FeatureWriter(folder / "f.list", {}),
     "train.rec": lambda folder: RecordWriter(folder / "train.rec", {}),
     "unpacked folder": unpacking,
-    "sampled faces": lambda folder: claim_sample(folder / "images", None),
 }
 
 
@@ -52,14 +47,19 @@ def test_a_second_writer_is_refused_until_the_first_is_done_or_has_failed(tmp_pa
     assert not list(tmp_path.rglob("*.lock"))
 
 
-def test_error_folders_are_one_runs(tmp_path):
-    scores = PairScores(PairFile(tmp_path / "p.json", [Pair("a", "b", 0)]), *np.zeros((3, 1), np.float32))
-    with Claim(tmp_path), pytest.raises(UserError, match="another run is writing it"):
-        write_errors(scores, 0.4, tmp_path, None, None)
-    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
-    write_errors(scores, 0.4, tmp_path, None, None)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "errors_contact_sheet.png", "false_negatives", "false_positives"]  # fmt: skip
+@pytest.mark.parametrize("script", ["visualize_errors.py", "create_test_feedback.py", "prepare_data.py"])
+def test_a_folder_that_another_run_fills_is_left_as_it_is(run_script, tmp_path, features, pairs, script):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "set.rec").touch()
+    flags = {
+        "visualize_errors.py": ["--features_list", features, "--feedback_file", pairs],
+        "create_test_feedback.py": ["--num_identities", 3],
+        "prepare_data.py": ["rec2folder", "--rec", "set.rec"],
+    }[script]
+    with Claim(tmp_path / "out"):
+        done = run_script(script, *flags, "--output_dir", "out", code=2)
+        assert "out: another run is writing it; wait for its end, or choose another name" in done.stderr
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 @pytest.mark.process

@@ -28,9 +28,11 @@ def _all(data: bytes, mark: bytes) -> list[int]:
 
 
 def _records(data: bytes) -> list[tuple[str, int, int]]:
-    """(name, where its bytes begin, how many) of every stored record of a sound archive; none of a broken one."""
+    """(name, where its bytes begin, how many) of every stored record of a sound archive; none of a broken one, or a bomb."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if any(info.compress_type for info in archive.infolist()):
+                return []
             found = []
             for info in archive.infolist():
                 name, extra = struct.unpack("<HH", data[info.header_offset + 26 : info.header_offset + 30])
