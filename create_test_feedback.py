@@ -50,7 +50,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
     rng = np.random.default_rng(args.seed)
     images = args.output_dir / "images"
-    refuse_foreign(images)
+    refuse_foreign(images, args.dataset)
     run.write_to(args.output_dir)
     with open_people(args.dataset, args.domain, args.seed, args.num_identities, args.images_per_identity) as source:
         print(f"read {source.description}")

@@ -59,34 +59,33 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.facts |= {"device": device_name(embedder.device), "flip": embedder.flip}
 
     work = made_from(run.inputs[str(args.inf_list)], args.root, backbone, embedder.flip)
-    writer = FeatureWriter(args.feat_list, work, resume=not args.overwrite)
-    if writer.consumed:
-        run.note(
-            f"taking up an interrupted run after {writer.consumed} of {counted(images.count, 'image')}; --overwrite begins anew"
-        )
-    with tqdm(total=images.count, initial=writer.consumed, unit="image", desc="embedding") as progress:
-        resized = embed_list(images, embedder, writer, args.batch_size, args.workers, progress.update)
-    if writer.rows == 0:
-        raise WorkError(
-            f"{args.inf_list}: none of its {counted(images.count, 'image')} could be read; the reasons are in {writer.keep_failures()}"
-        )
-    magnitude = writer.magnitude_summary()
-    run.facts |= {
-        "rows": writer.rows,
-        "dimensions": writer.dimensions,
-        "failed": writer.failed,
-        "resized": resized,
-        "magnitude": magnitude,
-        **backbone.origin(),
-    }
-    writer.finish(run.as_dict())
+    with FeatureWriter(args.feat_list, work, resume=not args.overwrite) as writer:
+        if writer.consumed:
+            run.note(
+                f"taking up an interrupted run after {writer.consumed} of {counted(images.count, 'image')}; --overwrite begins anew"
+            )
+        with tqdm(total=images.count, initial=writer.consumed, unit="image", desc="embedding") as progress:
+            resized = embed_list(images, embedder, writer, args.batch_size, args.workers, progress.update)
+        if writer.rows == 0:
+            raise WorkError(
+                f"{args.inf_list}: none of its {counted(images.count, 'image')} could be read; the reasons are in {writer.keep_failures()}"
+            )
+        magnitude = writer.magnitude_summary()
+        run.facts |= {
+            "rows": writer.rows,
+            "dimensions": writer.dimensions,
+            "failed": writer.failed,
+            "resized": resized,
+            "magnitude": magnitude,
+            **backbone.origin(),
+        }
+        writer.finish(run.as_dict())
 
     run.output(args.feat_list, f"{counted(writer.rows, 'embedding')} of {writer.dimensions} values")
     print("magnitude (quality): min {min:.2f}, median {median:.2f}, max {max:.2f}".format(**magnitude))
     if resized:
         run.note(resized_note(resized, backbone.preprocessing.size))
-    files = ["--features_list", args.feat_list, "--output_file", "pairs.json"]
-    run.suggest("python", "build_hard_pairs.py", *files)
+    run.suggest("python", "build_hard_pairs.py", "--features_list", args.feat_list, "--output_file", "pairs.json")
     if writer.failed:
         message = f"{writer.failed} of {counted(images.count, 'image')} could not be read; listed in {writer.failures_path}, all others were written"
         if not args.allow_failures:

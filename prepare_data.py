@@ -21,6 +21,7 @@ from magface_al.conversion import joined_lists
 from magface_al.conversion.folder_list import folder_to_list
 from magface_al.conversion.record_writer import list_to_rec
 from magface_al.conversion.unpack import bin_to_folder, rec_to_folder
+from magface_al.faces.class_numbers import property_note
 from magface_al.faces.label_map import beside
 from magface_al.faces.train_list import Counts
 from magface_al.pairs.pair_file import describe
@@ -67,7 +68,7 @@ def rec2folder(args: argparse.Namespace, run: Run) -> None:
         counts, kept = rec_to_folder(args.rec, args.output_dir, progress.update)
     print(f"read {args.rec}")
     run.path = args.output_dir / "manifest.json"
-    say_list(run, args.output_dir / "train.list", counts)
+    say_list(run, args.output_dir / "train.list", counts, property_note(args.rec, counts.last_label))
     say_kept(run, kept)
     run.suggest("python", "train.py", "--data", args.output_dir)
 
@@ -130,11 +131,11 @@ def progress_bar(what: str) -> Any:
     return tqdm(unit="image", desc=what)
 
 
-def say_list(run: Run, path: Path, counts: Counts) -> None:
+def say_list(run: Run, path: Path, counts: Counts, *notes: str | None) -> None:
     run.facts |= {"images": counts.images, "classes": counts.classes, "last_label": counts.last_label}
     run.output(path, counts.describe())
-    if counts.gaps():
-        run.note(f"{path}: {counts.gaps()}")
+    for note in filter(None, [counts.gaps() and f"{path}: {counts.gaps()}", *notes]):
+        run.note(note)
 
 
 def say_kept(run: Run, kept: int) -> None:

@@ -36,8 +36,8 @@ def test_rows_follow_the_list_and_equal_one_image_at_a_time(run_script, tmp_path
     assert f"wrote 60 embeddings of 128 values to {name}" in done.stdout
     assert "magnitude (quality): min" in done.stdout
     assert "python build_hard_pairs.py" in done.stdout
-    assert store.manifest["magnitude"]["max"] == pytest.approx(np.linalg.norm(alone, axis=1).max(), abs=1e-3)
-    assert store.manifest["preprocessing"]["channel_order"] == "BGR"
+    assert store.origin.entries["magnitude"]["max"] == pytest.approx(np.linalg.norm(alone, axis=1).max(), abs=1e-3)
+    assert store.origin.entries["preprocessing"]["channel_order"] == "BGR"
 
 
 @pytest.mark.slow(8)

@@ -138,6 +138,8 @@ def test_a_killed_unpacking_goes_on(run_script, tmp_path):
     damaged.write_bytes(b"short")
     untouched = tmp_path / "out" / "000000" / "000000004.jpg"
     age = untouched.stat().st_mtime_ns
+    for left in (tmp_path / "out").rglob("*.part"):  # as after a minute: a younger one may be about to be locked
+        os.utime(left, (time.time() - 100,) * 2)
 
     done = run_script(*map(str, command[1].rsplit("/", 1)[1:]), *command[2:])
     kept = int(done.stderr.split("note: ")[1].split()[0])
@@ -162,13 +164,25 @@ def test_a_folder_of_something_else_is_left_alone(run_script, tmp_path):
     assert not (tmp_path / "my\tfaces").exists()
 
 
-def test_a_truncated_file_keeps_what_came_before(run_script, tmp_path):
+def test_a_broken_file_keeps_what_came_before(run_script, tmp_path):
     insightface_records(tmp_path / "set" / "train.rec")
-    whole = (tmp_path / "set" / "train.rec").read_bytes()
-    (tmp_path / "set" / "train.rec").write_bytes(whole[:-4])  # the last record is InsightFace's header
-    assert "truncated" in run_script(SCRIPT, "rec2folder", "--rec", "set/train.rec", "--output_dir", "o", code=2).stderr
+    with RecordFile(tmp_path / "set" / "train.rec") as records:
+        header = records.offsets[0]  # the last record
+    with (tmp_path / "set" / "train.rec").open("r+b") as file:
+        file.seek(header + 8)
+        file.write(b"\xff" * 4)  # billions of labels
+    refusal = run_script(SCRIPT, "rec2folder", "--rec", "set/train.rec", "--output_dir", "o", code=2).stderr
+    assert "record 0: 4294967295 labels announced in 32 bytes" in refusal
     assert len(files(tmp_path / "o")) == 6
     assert not (tmp_path / "o" / "train.list").exists()
+
+
+def test_a_truncated_file_is_refused_before_anything_is_unpacked(run_script, tmp_path):
+    insightface_records(tmp_path / "set" / "train.rec")
+    whole = (tmp_path / "set" / "train.rec").read_bytes()
+    (tmp_path / "set" / "train.rec").write_bytes(whole[:-4])
+    assert "truncated" in run_script(SCRIPT, "rec2folder", "--rec", "set/train.rec", "--output_dir", "o", code=2).stderr
+    assert not (tmp_path / "o").exists()
 
 
 def test_bin_sets_that_run_code_are_refused(run_script, tmp_path):

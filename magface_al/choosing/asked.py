@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from magface_al.command.errors import UserError
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.embedding.pair_scores import rows_of
 from magface_al.embedding.store import FeatureStore
 from magface_al.faces.identities import connected_components
 from magface_al.labelling.answer_words import UNABLE
+from magface_al.metrics.cosine import LARGEST
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, PairFile, describe, read_pairs
 from magface_al.pairs.people import contradictions, contradictions_note
 
@@ -55,6 +57,9 @@ def read_asked(paths: Sequence[Path], store: FeatureStore, run: Run) -> Asked:
     files = [read_pairs(path) for path in paths]
     for path, file in zip(paths, files, strict=True):
         run.input(path, describe(file.pairs))
+        if both := file.with_both_labels():
+            told = counted(len(both), "pair has", "pairs have")
+            run.note(f"{path}: {told} both labels (first: pairs {both[0][0]} and {both[0][1]}); the last answer counts")
     asked, absent = find_asked(files, store)
     if absent:
         image = f"an image that is not in {store.path}"
@@ -73,9 +78,10 @@ def find_asked(files: Sequence[PairFile], store: FeatureStore) -> tuple[Asked, i
     """
     found: dict[tuple[int, int], Pair] = {}
     absent = 0
-    for file in files:
-        row = rows_of(store, file)
-        for pair in file.pairs:
+    for answered in files:
+        row = rows_of(store, answered)
+        for number, pair in enumerate(answered.pairs):
+            _check_keys(answered.path, number, pair)
             i, j = row.get(pair.image1), row.get(pair.image2)
             if i is None or j is None or i == j:
                 absent += 1
@@ -87,6 +93,17 @@ def find_asked(files: Sequence[PairFile], store: FeatureStore) -> tuple[Asked, i
     label = np.array([OPEN if pair.label is None else pair.label for pair in entries], dtype=np.int64)
     rounds = np.array([int(pair.extra.get("batch") or 0) for pair in entries], dtype=np.int64)
     return Asked(np.array(list(found), dtype=np.int64).reshape(-1, 2), label, rounds, entries), absent
+
+
+def _check_keys(path: Path, number: int, pair: Pair) -> None:
+    """Raises UserError for a key of choose_pairs.py that holds another kind of value."""
+    similarity = pair.extra.get("similarity", 0.0)
+    if type(similarity) not in (int, float) or not abs(similarity) <= LARGEST:
+        raise UserError(f'{path}: pair {number}: key "similarity" is {str(similarity)[:60]!r}, expected a number')
+    for key in ("batch", "stratum_pairs"):
+        value = 0 if pair.extra.get(key) is None else pair.extra[key]
+        if type(value) is not int or not 0 <= value < 2**53:
+            raise UserError(f'{path}: pair {number}: key "{key}" is {str(value)[:60]!r}, expected a whole number')
 
 
 class Known:

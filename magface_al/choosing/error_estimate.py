@@ -106,7 +106,7 @@ class _Round:
         """None if a stratum has no answer."""
         mine = asked.where(in_slice & (asked.round == number))
         names = np.array([str(entry.extra.get("stratum")) for entry in mine.entries])
-        size = np.array([int(entry.extra.get("stratum_pairs", 0)) for entry in mine.entries])
+        size = np.array([int(entry.extra.get("stratum_pairs") or 0) for entry in mine.entries])
         labelled = mine.label != OPEN
         strata, index = np.unique(names, return_inverse=True)
         if len(np.unique(index[labelled])) < len(strata):

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from magface_al.command.errors import UserError
+from magface_al.command.files import is_path, open_input
 
 
 def apply_config(parser: argparse.ArgumentParser, path: Path) -> None:
@@ -34,42 +35,63 @@ def _flags(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     return {option.removeprefix("--"): action for option, action in options if option.startswith("--")}
 
 
-def _entries(path: Path) -> list[tuple[str, Any, int]]:
-    """(key, value, line) of a file that is one mapping without repeated keys."""
+def _entries(path: Path) -> list[tuple[str, yaml.Node, int]]:
+    """(key, what stands behind it, line) of a file that is one mapping without repeated keys."""
+    with open_input(path, "a YAML file of flags") as file:
+        data = file.read()
     try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UserError(f"{path}: {error.strerror}, expected a YAML file of flags") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        root = yaml.compose(data.decode("utf-8-sig"), yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # not UTF-8, or an escape of no character
         raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    except RecursionError:
+        raise UserError(f"{path}: lists inside lists without end, expected lines of `flag: value`") from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}: expected lines of `flag: value`")
-    if len(root.value) > len(values):
-        names = [node.value for node, _ in root.value]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"{path}: {twice!r} is given twice, expected once")
-    lines = [node.start_mark.line + 1 for node, _ in root.value]
-    return [(str(key), value, line) for (key, value), line in zip(values.items(), lines, strict=True)]
+    entries: dict[str, tuple[str, yaml.Node, int]] = {}
+    for key, value in root.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise UserError(f"{path}: line {line}: expected `flag: value`")
+        if key.value in entries:
+            raise UserError(f"{path}: line {line}: {key.value!r} is given twice, expected once")
+        entries[key.value] = key.value, value, line
+    return list(entries.values())
 
 
-def _converted(action: argparse.Action, value: Any, where: str) -> Any:
-    """The value as the command line would give it. YAML's own types are undone first: 1e-4 is a text to YAML 1.1."""
+def _converted(action: argparse.Action, value: yaml.Node, where: str) -> Any:
+    """The value as the command line would give it: the words themselves, whatever type YAML 1.1 takes them for (to it 1e-4
+    is a text, 010 is eight, and 2026-13-40 a date that does not exist)."""
     if isinstance(action.const, bool):
-        if not isinstance(value, bool):
-            raise UserError(f"{where}{value!r}, expected yes or no")
-        return value
+        if not _is(value, "bool") or value.value.lower() not in yaml.SafeLoader.bool_values:
+            raise UserError(f"{where}{_words(value)}, expected yes or no")
+        return yaml.SafeLoader.bool_values[value.value.lower()]
     several = action.nargs not in (None, "?")
-    items = value if isinstance(value, list) else [value]
-    wrong = any(isinstance(item, list | dict | bool) or item is None for item in items)
+    items = value.value if isinstance(value, yaml.SequenceNode) else [value]
+    wrong = any(not isinstance(item, yaml.ScalarNode) or _is(item, "bool") or _is(item, "null") for item in items)
     if wrong or (len(items) != 1 and not several):
-        raise UserError(f"{where}{value!r}, expected {'a list of values' if several else 'one value'}")
-    converted = [_one(action, str(item), where) for item in items]
+        raise UserError(f"{where}{_words(value)}, expected {'a list of values' if several else 'one value'}")
+    converted = [_one(action, item.value, where) for item in items]
     return converted if several else converted[0]
 
 
+def _is(node: yaml.Node, kind: str) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag == f"tag:yaml.org,2002:{kind}"
+
+
+def _words(node: yaml.Node) -> str:
+    """A value for a message of one line."""
+    if isinstance(node, yaml.ScalarNode):
+        return "nothing" if _is(node, "null") else node.value[:80]
+    if isinstance(node, yaml.SequenceNode):
+        return f"[{', '.join(_words(item) if isinstance(item, yaml.ScalarNode) else '...' for item in node.value)}]"[
+            :80
+        ]
+    return "a mapping"
+
+
 def _one(action: argparse.Action, text: str, where: str) -> Any:
+    if not is_path(text):
+        raise UserError(f"{where}{text[:60]!r} is too long, or has characters that no command line has")
     try:
         value = action.type(text) if callable(action.type) else text
     except argparse.ArgumentTypeError as error:

@@ -40,13 +40,29 @@ def open_input(path: Path, expected: str) -> io.BufferedReader:
         raise UserError(f"{path}: {error.strerror}, expected {expected}") from None
 
 
+LONGEST_PATH, LONGEST_NAME = 4095, 255  # bytes: Linux's own limits
+
+
 def is_path(text: str) -> bool:
-    """Whether a file could be called that: bytes that are not UTF-8 may be in it as surrogates, but no others, and no NUL."""
+    """Whether a file could be called that: bytes that are not UTF-8 may be in it as surrogates, but no others, and no NUL;
+    and it is no longer than the system's limits."""
+    if text.isascii() and len(text) <= LONGEST_NAME:  # nearly all of the millions
+        return "\0" not in text
     try:
-        os.fsencode(text)
+        name = os.fsencode(text)
     except UnicodeEncodeError:
         return False
-    return "\0" not in text
+    return (
+        b"\0" not in name and len(name) <= LONGEST_PATH and all(len(part) <= LONGEST_NAME for part in name.split(b"/"))
+    )
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something of that name; one that the system does not even take is none (Path.exists raises then)."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def read_lines(path: Path, expected: str) -> Iterator[tuple[int, str]]:

@@ -6,12 +6,17 @@ import argparse
 from collections.abc import Callable
 
 
-def whole(text: str) -> int:
-    """A whole number of at least 0 as files hold it: ASCII digits alone, fewer than 19, so that int64 holds it.
+def is_whole(text: str) -> bool:
+    """Whether files mean a whole number of at least 0 by it: ASCII digits alone, fewer than 19, so that int64 holds it.
 
-    int() takes more ("1_000", blanks, other scripts' digits). Raises ValueError.
+    int() takes more ("1_000", blanks, other scripts' digits), and str.isdigit some that int() does not ("²").
     """
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
+def whole(text: str) -> int:
+    """The number of a text that is_whole. Raises ValueError."""
+    if not is_whole(text):
         raise ValueError(f"{text[:40]!r} is no whole number")
     return int(text)
 

@@ -16,6 +16,7 @@ from typing import IO, Any
 from magface_al.command.errors import UserError
 
 _PREFIX, _SUFFIX = ".magface_al-", ".part"  # of private temporary names; the dot keeps them out of everybody's globs
+_LOCK = ".lock"  # in a folder; NAME.lock beside a file
 _FORGOTTEN = 60.0  # seconds after which a temporary file that nobody holds was left behind by a killed run
 _inputs: dict[tuple[int, int], str] = {}  # (device, inode) -> the flag that names it, of the run in progress
 _swept: set[Path] = set()
@@ -71,6 +72,22 @@ def writable(path: Path) -> Path:
     return path
 
 
+def is_private(name: str) -> bool:
+    """Whether a file's name is that of a temporary file or of a folder's lock, which say nothing about what a folder holds."""
+    return name == _LOCK or (name.startswith(_PREFIX) and name.endswith(_SUFFIX))
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """The system tells which file could not be opened, but not which could not be written (a full disk): this one then."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 @contextmanager
 def replacing(path: Path, mode: str = "w", *, durable: bool = False) -> Iterator[IO[Any]]:
     """Open `path` for writing so that it changes only when everything has been written.
@@ -91,7 +108,7 @@ def replacing(path: Path, mode: str = "w", *, durable: bool = False) -> Iterator
         with suppress(OSError):  # a file system without locks: the file is only not swept safely
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
-        with os.fdopen(descriptor, mode, encoding=encoding, errors=errors) as file:
+        with naming(final), os.fdopen(descriptor, mode, encoding=encoding, errors=errors) as file:
             yield file
             file.flush()
             if durable:
@@ -140,7 +157,7 @@ class Claim:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path / ".lock" if path.is_dir() else path.with_name(path.name + ".lock")
+        self._path = path / _LOCK if path.is_dir() else path.with_name(path.name + _LOCK)
         while True:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o600)

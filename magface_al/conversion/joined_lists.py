@@ -15,6 +15,7 @@ import numpy as np
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_lines
+from magface_al.command.outputs import writable
 from magface_al.command.words import counted
 from magface_al.faces.image_list import image_columns
 from magface_al.faces.label_map import beside, folder_labels, write_labels
@@ -112,6 +113,7 @@ def compound(paths: list[Path], output: Path) -> tuple[list[Part], Counts]:
 
     Raises UserError for an image that two of them have.
     """
+    writable(beside(output))
     parts = plan_parts(paths)
     counts = write_train_list(output, _entries(parts))
     write_labels(

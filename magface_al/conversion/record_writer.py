@@ -10,8 +10,10 @@ from types import TracebackType
 import numpy as np
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import read_json, sha256
-from magface_al.command.outputs import replacing, write_json
+from magface_al.command.files import open_input, read_json, sha256
+from magface_al.command.numbers import whole
+from magface_al.command.outputs import Claim, naming, replacing, writable, write_json
+from magface_al.faces.preprocess import decode_picture, read_picture
 from magface_al.faces.recordio import EXACT_FLOAT32, frame, pack
 from magface_al.faces.train_list import Counts, count_entries, read_train_list
 
@@ -20,36 +22,55 @@ class RecordWriter:
     """Append images to `path` (.rec) and its .idx, keys from 0, as MXNet's im2rec does. Use it as a context manager.
 
     Both files grow as `.part` and appear whole when the block ends without an error. count is the number of records
-    that an interrupted run has left; made_from identifies its work, and parts of other work are thrown away.
+    that an interrupted run has left; made_from identifies its work, and parts of other work are thrown away. The file is
+    this writer's alone until the block ends, or the process: raises UserError where another run writes it.
     """
 
     def __init__(self, path: Path, made_from: dict[str, str]) -> None:
         self.path = path
+        for final in self._finals():
+            writable(final)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._parts = [final.with_name(final.name + ".part") for final in self._finals()]
-        self._state = path.with_name(path.name + ".part.json")
-        resuming = self._state.exists() and read_json(self._state) == made_from
-        if not resuming:
-            for part in self._parts:
-                part.unlink(missing_ok=True)
-        write_json(self._state, made_from)
-        self._records, self._index = (part.open("ab") for part in self._parts)
-        self.count = self._cut_back()
+        self._claim = Claim(path)
+        try:
+            self._parts = [final.with_name(final.name + ".part") for final in self._finals()]
+            self._state = path.with_name(path.name + ".part.json")
+            resuming = self._state.exists() and read_json(self._state) == made_from
+            if not resuming:
+                for part in self._parts:
+                    part.unlink(missing_ok=True)
+            write_json(self._state, made_from)
+            self.count, *lengths = self._whole()
+            self._records, self._index = (part.open("ab") for part in self._parts)
+            for file, length in zip((self._records, self._index), lengths, strict=True):
+                file.truncate(length)
+                file.seek(length)  # tell() would otherwise still count what was cut off
+        except BaseException:
+            self._claim.close()
+            raise
 
     def _finals(self) -> tuple[Path, Path]:
         return self.path, self.path.with_suffix(".idx")
 
-    def _cut_back(self) -> int:
-        """Keep the records that are certainly whole: all before the last that the index names."""
-        lines = self._parts[1].read_bytes().splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith(b"\n")]
-        while whole and int(whole[-1].split()[1]) > self._parts[0].stat().st_size:
-            whole.pop()  # the index got to the disk before the records
-        offset = int(whole.pop().split()[1]) if whole else 0
-        for file, length in ((self._records, offset), (self._index, sum(map(len, whole)))):
-            file.truncate(length)
-            file.seek(length)  # tell() would otherwise still count what was cut off
-        return len(whole)
+    def _whole(self) -> tuple[int, int, int]:
+        """The number of records that are certainly whole, all before the last that the index names; the lengths of both files."""
+        records, index = self._parts
+        if not (records.exists() and index.exists()):
+            return 0, 0, 0
+        with open_input(index, "the index of an interrupted run") as file:
+            data = file.read()
+        lines = data.decode("ascii", "replace").split("\n")[:-1]  # without what has no end
+        try:
+            offsets = [whole(line.removeprefix(f"{number}\t")) for number, line in enumerate(lines)]
+        except ValueError as error:
+            raise UserError(
+                f"{index}: {error}, expected the offsets of an interrupted run; remove the file to begin anew"
+            ) from None
+        size = records.stat().st_size
+        while offsets and offsets[-1] > size:
+            offsets.pop()  # the index got to the disk before the records
+        end = offsets.pop() if offsets else 0
+        return len(offsets), end, sum(len(line) + 1 for line in lines[: len(offsets)])
 
     def append(self, label: int, image: bytes) -> None:
         """Add one image. Raises UserError for a label that a float32 cannot hold exactly."""
@@ -57,8 +78,9 @@ class RecordWriter:
             raise UserError(
                 f"{self.path}: label {label}, expected 0 to {EXACT_FLOAT32 - 1}, because a record keeps it as float32"
             )
-        self._index.write(f"{self.count}\t{self._records.tell()}\n".encode())
-        self._records.write(frame(pack((float(label),), self.count, image)))
+        with naming(self.path):
+            self._index.write(f"{self.count}\t{self._records.tell()}\n".encode())
+            self._records.write(frame(pack((float(label),), self.count, image)))
         self.count += 1
 
     def __enter__(self) -> RecordWriter:
@@ -67,12 +89,24 @@ class RecordWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._records.close()
-        self._index.close()
-        if error is None:
-            for part, final in zip(self._parts, self._finals(), strict=True):
-                part.replace(final)
-            self._state.unlink()
+        try:
+            with naming(self.path):
+                self._close_parts(quietly=error is not None)
+            if error is None:
+                for part, final in zip(self._parts, self._finals(), strict=True):
+                    part.replace(final)
+                self._state.unlink()
+        finally:
+            self._claim.close()
+
+    def _close_parts(self, *, quietly: bool) -> None:
+        """quietly: of a full disk, which has been told already, nothing more is said."""
+        for file in (self._records, self._index):
+            try:
+                file.close()
+            except OSError:
+                if not quietly:
+                    raise
 
 
 def list_to_rec(train_list: Path, folder: Path, progress: Callable[[], object]) -> tuple[Counts, int]:
@@ -82,32 +116,30 @@ def list_to_rec(train_list: Path, folder: Path, progress: Callable[[], object]) 
     an image that is not there.
     """
     counts = count_entries(train_list, read_train_list(train_list))
+    writable(folder / "property")
     with RecordWriter(folder / "train.rec", {"list_sha256": sha256(train_list)}) as writer:
         kept = writer.count
         for image, label in islice(read_train_list(train_list), kept, None):
             writer.append(label, _bytes(train_list, image))
             progress()
-    height, width = _size(next(read_train_list(train_list))[0])
+    height, width = _decoded(train_list, next(read_train_list(train_list))[0]).shape[:2]
     with replacing(folder / "property") as file:
         file.write(f"{counts.last_label + 1},{height},{width}\n")
     return counts, kept
 
 
 def _bytes(train_list: Path, image: str) -> bytes:
+    """An image's file. Raises UserError, also for an empty one: a record without an image is InsightFace's bookkeeping."""
     try:
-        return Path(image).read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"{train_list}: {image}: {error.strerror}, expected an image; what came before is kept"
-        ) from None
+        if data := read_picture(image):
+            return data
+    except ValueError as error:
+        raise UserError(f"{train_list}: {image}: {error}, expected an image; what came before is kept") from None
+    raise UserError(f"{train_list}: {image}: the file is empty, expected an image; what came before is kept")
 
 
-def _size(image: str) -> tuple[int, int]:
-    """(height, width) in pixels. Raises UserError."""
-    import cv2
-
-    face = cv2.imdecode(np.fromfile(image, np.uint8), cv2.IMREAD_COLOR)
-    if face is None:
-        raise UserError(f"{image}: not an image that OpenCV can decode")
-    height, width = face.shape[:2]
-    return int(height), int(width)
+def _decoded(train_list: Path, image: str) -> np.ndarray:
+    try:
+        return decode_picture(image)
+    except ValueError as error:
+        raise UserError(f"{train_list}: {image}: {error}, expected an image") from None

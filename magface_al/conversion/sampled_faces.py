@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import numpy as np
 from magface_al.command.errors import UserError
 from magface_al.command.words import counted
 from magface_al.faces.formats import suffix_of
-from magface_al.faces.preprocess import decode_image
+from magface_al.faces.preprocess import decode_image, read_picture
 from magface_al.faces.sources import DrawnSource, Source, open_source
 
 
@@ -31,8 +32,10 @@ def open_people(dataset: Path | None, domain: str, seed: int, people: int, image
         yield source
 
 
-def refuse_foreign(images: Path) -> None:
-    """A rerun replaces its own images; anything else in their place is left alone. Raises UserError."""
+def refuse_foreign(images: Path, dataset: Path | None = None) -> None:
+    """A rerun replaces its own images; anything else in their place is left alone, above all the data set. Raises UserError."""
+    if dataset is not None and Path(os.path.realpath(dataset)).is_relative_to(os.path.realpath(images)):
+        raise UserError(f"{images}: would be written over, and is an input (--dataset); choose another --output_dir")
     if images.exists() and not (images.parent / "manifest.json").exists():
         raise UserError(
             f"{images}: exists and was not written by this script, expected a new or empty place; choose another --output_dir"
@@ -75,6 +78,8 @@ def sample_people(
             names.append(f"{folder.name}/{identity}/{target.name}")
         if names:
             written[identity] = names
+    if not written:
+        raise UserError(f"{source.description}: no image of them can be read, expected faces")
     shutil.rmtree(folder, ignore_errors=True)
     building.replace(folder)
     return written
@@ -82,6 +87,6 @@ def sample_people(
 
 def image_file(image: Path | bytes) -> tuple[bytes, str]:
     """A source's image as the bytes of a file and its suffix. Raises ValueError if it is no readable image."""
-    data = image if isinstance(image, bytes) else image.read_bytes()
+    data = image if isinstance(image, bytes) else read_picture(image)
     decode_image(data)
     return data, suffix_of(data) if isinstance(image, bytes) else image.suffix.lower()

@@ -66,7 +66,8 @@ def parse_fixed(text: bytes) -> np.ndarray | None:
         return None
     mantissa = first * 1e8 + upper * 1e4 + lower
     values = sign * mantissa * _POWERS[(exponent_sign * exponent).astype(np.int32) - 8 + _ZERO]
-    return np.asarray(values, np.float32)
+    with np.errstate(over="ignore"):  # format_fixed writes none that is beyond float32; of others it is inf
+        return np.asarray(values, np.float32)
 
 
 def _sign(characters: np.ndarray) -> np.ndarray:

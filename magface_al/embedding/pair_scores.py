@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,8 @@ from magface_al.command.files import sha256
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.embedding.model_flags import ModelChoice
-from magface_al.embedding.store import FeatureStore, check_origin, open_store
-from magface_al.faces.preprocess import PRESETS, Preprocessing
+from magface_al.embedding.store import FeatureStore, check_embeddings, open_store
+from magface_al.faces.preprocess import PRESETS
 from magface_al.metrics.cosine import magnitudes, unit
 from magface_al.metrics.sides import Sides, sides_of
 from magface_al.pairs.pair_file import PairFile
@@ -99,12 +100,19 @@ class PairEmbedder:
                 f"{pair_file.path}: {len(absent)} of its {counted(len(pair_file.images()), 'image')} have no embedding (first: {absent[0]}); "
                 "give --checkpoint to embed them, or --features_list with all of them"
             )
-        return _both_sides(pair_file, known | self._embed(absent, pair_file), self.run)
+        new = self._embed(absent, pair_file)
+        if store and new and len(next(iter(new.values()))) != store.embeddings.shape[1]:
+            raise UserError(
+                f"{store.path}: {counted(store.embeddings.shape[1], 'value')} a row, expected {len(next(iter(new.values())))} as "
+                f"{self.choice.checkpoint} gives for the images that it lacks; run gen_features.py with this checkpoint"
+            )
+        return _both_sides(pair_file, known | new, self.run)
 
     def _check_store(self, store: FeatureStore) -> None:
         """Check the store against the checkpoint, reading the weights only if the file's hash does not settle it."""
         checkpoint, run = self.choice.checkpoint, self.run
-        if store.manifest is None:
+        origin = store.origin
+        if origin is None:
             run.note(f"{store.path} has no manifest beside it, so nothing shows which weights made it")
             return
         if self.choice.flip == "auto":
@@ -116,14 +124,13 @@ class PairEmbedder:
             )
         if checkpoint is None:
             return
-        made_by = store.manifest["checkpoint"]
-        if checkpoint.is_file() and sha256(checkpoint) == made_by["file_sha256"]:
-            own = Preprocessing(**store.manifest["checkpoint_preprocessing"])
+        if checkpoint.is_file() and sha256(checkpoint) == origin.file_sha256():
+            own = origin.own_convention()
             wanted = own if self.choice.preprocessing == "auto" else PRESETS[self.choice.preprocessing]
-            check_origin(store, made_by["weights_sha256"], wanted, checkpoint)
+            origin.check(store.path, origin.weights_sha256(), wanted, checkpoint)
         else:
             backbone, _ = self._model()
-            check_origin(store, backbone.weights_sha256, backbone.preprocessing, checkpoint)
+            origin.check(store.path, backbone.weights_sha256, backbone.preprocessing, checkpoint)
 
     def _model(self) -> tuple[Backbone, Embedder]:
         from magface_al.embedding.embedder import open_embedder  # torch: not where a feature store has everything
@@ -152,6 +159,8 @@ class PairEmbedder:
             embeddings, failures = embed_images(
                 embedder, images, self.choice.batch_size, self.choice.workers, progress.update
             )
+        if embeddings:
+            check_embeddings(list(embeddings), np.stack(list(embeddings.values())))
         self._done |= {source_of[name]: embedding for name, embedding in embeddings.items()}
         for name, reason in failures:
             source = source_of[name]
@@ -165,8 +174,8 @@ def rows_of(store: FeatureStore, pair_file: PairFile) -> dict[str, int]:
     root = Path(store.root())
     missing = [image for image in pair_file.images() if image not in row_of]
     if missing:
-        places = {(root / name).resolve(): row for name, row in row_of.items()}
-        found = ((image, places.get(pair_file.locate(image).resolve())) for image in missing)
+        places = {os.path.realpath(root / name): row for name, row in row_of.items()}
+        found = ((image, places.get(os.path.realpath(pair_file.locate(image)))) for image in missing)
         row_of |= {image: row for image, row in found if row is not None}
     return {image: row_of[image] for image in pair_file.images() if image in row_of}
 

@@ -9,31 +9,35 @@ The length of a row is its magnitude, MagFace's quality score.
 from __future__ import annotations
 
 import itertools
+import math
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tokenize import TokenError
 
 import numpy as np
 
-from magface_al.command.errors import UserError
-from magface_al.command.files import read_json
+from magface_al.command.errors import UserError, WorkError
+from magface_al.command.files import open_input, read_lines
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.embedding.fixed_text import parse_fixed
-from magface_al.faces.preprocess import Preprocessing
-from magface_al.metrics.cosine import unit
+from magface_al.embedding.origin import Origin
+from magface_al.metrics.cosine import LARGEST, is_ordinary, unit
 
 ROWS_AT_ONCE = 64  # of text: few enough that the arrays stay in the processor's cache
+_ODD = f"a value that is inf, nan or beyond {LARGEST:,.0f}"
 
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """names [N] as the image list wrote them; embeddings float32 [N, D], raw; manifest None if another tool wrote it."""
+    """names [N] as the image list wrote them; embeddings float32 [N, D], raw; origin None if another tool wrote it."""
 
     path: Path
     names: list[str]
     embeddings: np.ndarray
-    manifest: dict[str, Any] | None
+    origin: Origin | None
     skipped_lines: int = 0
 
     def unit(self) -> np.ndarray:
@@ -42,11 +46,11 @@ class FeatureStore:
 
     def root(self) -> str:
         """The folder that relative names start from, as --root of the run that made the store ("." if unknown)."""
-        return str(self.manifest["arguments"]["root"]) if self.manifest else "."
+        return self.origin.root() if self.origin else "."
 
     def flip(self) -> str:
         """What the run that made the store did with the mirrored face ("none" if unknown)."""
-        return str((self.manifest or {}).get("flip", "none"))
+        return self.origin.flip() if self.origin else "none"
 
 
 def is_binary(path: Path) -> bool:
@@ -71,15 +75,20 @@ def read_features(path: Path, *, skip_bad_lines: bool = False) -> FeatureStore:
     """
     if not path.exists():
         raise UserError(f"{path}: no such file, expected a feature store; make it with gen_features.py")
-    manifest = read_json(manifest_path(path)) if manifest_path(path).exists() else None
+    origin = Origin(manifest_path(path)) if manifest_path(path).exists() else None
     if is_binary(path):
-        names, embeddings, skipped = *_read_binary(path, manifest), 0
+        names, embeddings, skipped = *_read_binary(path, origin), 0
     else:
-        names, embeddings, skipped = _read_text(path, skip_bad_lines)
+        names, embeddings, skipped = _read_text(path, skip_bad_lines, whole=origin is not None)
     if not names:
         raise UserError(f"{path}: no embeddings in it, expected lines of an image path and its values")
-    _reject_non_finite(path, embeddings)
-    return FeatureStore(path, names, embeddings, manifest, skipped)
+    if origin is not None and origin.rows() not in (None, len(names) + skipped):
+        raise UserError(
+            f"{path}: {counted(len(names) + skipped, 'embedding')}, expected {origin.rows()} as its manifest {origin.path.name} "
+            "says; run gen_features.py again (or, if it was shortened on purpose, remove the manifest)"
+        )
+    _reject_odd_values(path, embeddings)
+    return FeatureStore(path, names, embeddings, origin, skipped)
 
 
 def open_store(path: Path, run: Run, *, skip_bad_lines: bool = False) -> FeatureStore:
@@ -92,33 +101,63 @@ def open_store(path: Path, run: Run, *, skip_bad_lines: bool = False) -> Feature
     return store
 
 
-def _read_binary(path: Path, manifest: dict[str, Any] | None) -> tuple[list[str], np.ndarray]:
-    if manifest is None or not paths_path(path).exists():
-        absent = manifest_path(path) if manifest is None else paths_path(path)
+def _read_binary(path: Path, origin: Origin | None) -> tuple[list[str], np.ndarray]:
+    if origin is None or not paths_path(path).exists():
+        absent = manifest_path(path) if origin is None else paths_path(path)
         raise UserError(
             f"{path}: {absent.name} is missing beside it, so the store is incomplete; run gen_features.py again"
         )
-    try:
-        embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{path}: not a .npy array of numbers ({error})") from None
-    names = paths_path(path).read_text(encoding="utf-8").splitlines()
-    if embeddings.ndim != 2 or len(names) != len(embeddings):
+    embeddings = _map_npy(path)
+    names = [name for _, name in read_lines(paths_path(path), "the paths of a feature store, one a line")]
+    if len(names) != len(embeddings):
         raise UserError(
             f"{path}: shape {embeddings.shape} against {len(names)} paths in {paths_path(path).name}, expected one row a path"
         )
     return names, embeddings
 
 
-def _read_text(path: Path, skip_bad_lines: bool) -> tuple[list[str], np.ndarray, int]:
+def _map_npy(path: Path) -> np.ndarray:
+    """float32 [N, D], memory-mapped. Raises UserError for anything else, and for a file of another length than it announces."""
+    header = np.lib.format
+    with open_input(path, "a .npy array") as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            if header.read_magic(file) != (1, 0):  # in others the header may announce gigabytes of itself
+                raise ValueError
+            shape, fortran_order, dtype = header.read_array_header_1_0(file)
+        except (ValueError, TypeError, SyntaxError, TokenError, EOFError, RecursionError, MemoryError):
+            raise UserError(f"{path}: no .npy file, expected float32 [N, D] as gen_features.py writes it") from None
+        start = file.tell()
+        if dtype != np.float32 or len(shape) != 2 or fortran_order or shape[0] < 0 or shape[1] < 1:
+            kind = f"{dtype} {list(shape)}{' by columns' if fortran_order else ''}"
+            raise UserError(
+                f"{path}: an array of {kind}, expected float32 [N, D], row by row, as gen_features.py writes it"
+            )
+        needed = start + math.prod(shape) * dtype.itemsize
+        if size != needed:
+            raise UserError(
+                f"{path}: {size} bytes, expected {needed} for an array of {list(shape)}, so it is cut off or changed; run "
+                "gen_features.py again"
+            )
+        if not shape[0]:
+            return np.empty(shape, np.float32)  # there is nothing to map
+        return np.memmap(file, dtype, "r", start, shape)
+
+
+def _read_text(path: Path, skip_bad_lines: bool, *, whole: bool) -> tuple[list[str], np.ndarray, int]:
+    """whole: every line has its end, as our own writer leaves it; other tools may leave out the last."""
     names: list[str] = []
     blocks: list[np.ndarray] = []
     skipped = 0
-    with path.open("rb") as file:
+    with open_input(path, "a feature store") as file:
         numbered = enumerate(file, 1)
         while lines := list(itertools.islice(numbered, ROWS_AT_ONCE)):
             found, block, bad = _read_lines(path, lines, blocks[0].shape[1] if blocks else None, skip_bad_lines)
             skipped += bad
+            if whole and not lines[-1][1].endswith(b"\n"):
+                raise UserError(
+                    f"{path}: line {lines[-1][0]}: has no end, so the file is cut off; run gen_features.py again"
+                )
             if found:
                 names += found
                 blocks.append(block)
@@ -130,6 +169,9 @@ def _read_lines(
 ) -> tuple[list[str], np.ndarray, int]:
     """A few lines at a time: all at once where our own writer's fixed width shows, otherwise line by line."""
     split = [(number, *line.rstrip(b"\r\n").partition(b" ")) for number, line in lines if line.strip()]
+    if any(b"\0" in name for _, name, _, _ in split):
+        number = next(number for number, name, _, _ in split if b"\0" in name)
+        raise UserError(f"{path}: line {number}: a NUL character, expected lines of an image path and its values")
     fast = _parse_block([values for _, _, _, values in split], dimensions)
     if fast is not None:
         return [_text(name) for _, name, _, _ in split], fast, 0
@@ -156,7 +198,7 @@ def _parse_block(rows: list[bytes], dimensions: int | None) -> np.ndarray | None
     if not rows or len({len(row) for row in rows}) > 1:
         return None
     values = parse_fixed(b"".join(rows))
-    if values is None or len(values) == 0 or not np.isfinite(values).all():
+    if values is None or len(values) == 0 or not is_ordinary(values):
         return None
     block = values.reshape(len(rows), -1)
     return block if dimensions in (None, block.shape[1]) else None
@@ -165,42 +207,32 @@ def _parse_block(rows: list[bytes], dimensions: int | None) -> np.ndarray | None
 def _parse_row(values: bytes, dimensions: int | None) -> np.ndarray | str:
     """The values of one line, float32 [D], or what is wrong with it."""
     try:
-        row = np.array(values.split(), dtype=np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 it is inf, which is refused below
+            row = np.array(values.split(), dtype=np.float32)
     except ValueError:
         return "a value is not a number, expected a path and numbers separated by spaces"
     if len(row) == 0:
         return "no values after the path, expected a path and numbers separated by spaces"
     if dimensions is not None and len(row) != dimensions:
         return f"{len(row)} values, expected {dimensions} as in the lines before"
-    if not np.isfinite(row).all():
-        return "a value is inf or nan, expected finite numbers"
+    if not is_ordinary(row):
+        return f"{_ODD}, expected the finite numbers of an embedding"
     return row
 
 
-def _reject_non_finite(path: Path, embeddings: np.ndarray, block: int = 65536) -> None:
+def check_embeddings(names: Sequence[str], embeddings: np.ndarray) -> None:
+    """Raises WorkError where a network made anything but ordinary numbers of images names [N], embeddings float [N, D]."""
+    if not is_ordinary(embeddings):
+        bad = ~(np.abs(embeddings) <= LARGEST).all(axis=1)
+        raise WorkError(
+            f"{names[int(np.argmax(bad))]}: its embedding has {_ODD}; the weights are damaged, or their training diverged"
+        )
+
+
+def _reject_odd_values(path: Path, embeddings: np.ndarray, block: int = 65536) -> None:
     for start in range(0, len(embeddings), block):
-        bad = ~np.isfinite(embeddings[start : start + block]).all(axis=1)
-        if bad.any():
+        if not is_ordinary(rows := embeddings[start : start + block]):
+            bad = ~(np.abs(rows) <= LARGEST).all(axis=1)
             raise UserError(
-                f"{path}: row {start + int(np.argmax(bad))}: a value is inf or nan, expected finite numbers"
+                f"{path}: row {start + int(np.argmax(bad))}: {_ODD}, expected the finite numbers of an embedding"
             )
-
-
-def check_origin(store: FeatureStore, weights_sha256: str, preprocessing: Preprocessing, checkpoint: Path) -> None:
-    """Refuse a store that other weights or another input convention made. Raises UserError.
-
-    A store without a manifest (MagFace's own tool wrote it) cannot be checked and passes.
-    """
-    if store.manifest is None:
-        return
-    made_by, recorded = store.manifest["checkpoint"], Preprocessing(**store.manifest["preprocessing"])
-    if made_by["weights_sha256"] != weights_sha256:
-        raise UserError(
-            f"{store.path}: made with other weights ({made_by['file']}, {made_by['weights_sha256'][:12]}), expected those of "
-            f"{checkpoint} ({weights_sha256[:12]}); run gen_features.py with this checkpoint"
-        )
-    if recorded != preprocessing:
-        raise UserError(
-            f"{store.path}: its images were read as {recorded.name()}, expected {preprocessing.name()} as for {checkpoint}; "
-            "run gen_features.py again, or give the --preprocessing it was made with"
-        )

@@ -5,26 +5,31 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from magface_al.command.errors import UserError
 from magface_al.command.files import read_json
-from magface_al.command.outputs import write_json
+from magface_al.command.outputs import Claim, naming, writable, write_json
 from magface_al.embedding.fixed_text import format_fixed
-from magface_al.embedding.store import ROWS_AT_ONCE, is_binary, manifest_path, paths_path
+from magface_al.embedding.store import ROWS_AT_ONCE, check_embeddings, is_binary, manifest_path, paths_path
 from magface_al.metrics.cosine import magnitudes
 
 SAVE_EVERY = 1.0  # seconds between two records of the progress: what a kill may cost
 
 
 class FeatureWriter:
-    """Append rows to a store that appears, whole, only at `finish`.
+    """Append rows to a store that appears, whole, only at `finish`. Use it as a context manager.
 
     Rows go to `.part` files; about once a second a small state file records how far the image list has been consumed and
     how long each part is; on resuming the parts are cut to those lengths, so that no row is missing or doubled.
     `made_from` identifies the work (list, weights, input convention): parts of other work are thrown away.
+
+    The store is this writer's alone until the block ends, or the process. Raises UserError where another run writes it,
+    where a file of it is one of the run's inputs, and for a state that does not fit its parts.
     """
 
     def __init__(self, path: Path, made_from: dict[str, Any], *, resume: bool = True) -> None:
@@ -34,41 +39,92 @@ class FeatureWriter:
         self._magnitudes_path = path.with_name(path.name + ".magnitudes")
         self._finals = [path, self.failures_path, *([paths_path(path)] if is_binary(path) else [])]
         self._state_path = path.with_name(path.name + ".part.json")
+        for final in (*self._finals, manifest_path(path)):
+            writable(final)
         path.parent.mkdir(parents=True, exist_ok=True)
-        state = self._resumable_state() if resume else self._fresh_state()
-        self.consumed, self.rows, self.failed = state["consumed"], state["rows"], state["failed"]
-        self.dimensions: int | None = state["dimensions"]
-        self._save_at = 0.0  # on time.monotonic(): the first batch is recorded at once
-        self._files = [_part(final).open("ab") for final in [*self._finals, self._magnitudes_path]]
-        self._rows_file, self._failures_file, *self._paths_file, self._magnitudes_file = self._files
-        for file, length in zip(self._files, state["lengths"], strict=True):
-            file.truncate(length)
-            file.seek(length)
+        self._files: list[BinaryIO] = []
+        self._claim = Claim(path)
+        try:
+            state = self._resumable_state() if resume else self._fresh_state()
+            self.consumed, self.rows, self.failed = state["consumed"], state["rows"], state["failed"]
+            self.dimensions: int | None = state["dimensions"]
+            self._save_at = 0.0  # on time.monotonic(): the first batch is recorded at once
+            self._files = [_part(final).open("ab") for final in self._kept()]
+            self._rows_file, self._failures_file, *self._paths_file, self._magnitudes_file = self._files
+            for file, length in zip(self._files, state["lengths"], strict=True):
+                file.truncate(length)
+                file.seek(length)
+        except BaseException:
+            self.close()
+            raise
+
+    def _kept(self) -> list[Path]:
+        """The files that grow while the images are read, in the order of the state's lengths."""
+        return [*self._finals, self._magnitudes_path]
 
     def _fresh_state(self) -> dict[str, Any]:
-        return {"consumed": 0, "rows": 0, "failed": 0, "dimensions": None, "lengths": [0] * (len(self._finals) + 1)}
+        return {"consumed": 0, "rows": 0, "failed": 0, "dimensions": None, "lengths": [0] * len(self._kept())}
 
     def _resumable_state(self) -> dict[str, Any]:
         if not self._state_path.exists():
             return self._fresh_state()
         state = read_json(self._state_path)
-        parts = [_part(final) for final in [*self._finals, self._magnitudes_path]]
-        whole = all(
-            part.exists() and part.stat().st_size >= length
-            for part, length in zip(parts, state["lengths"], strict=True)
+        if isinstance(state, dict) and state.get("made_from") != self.made_from:
+            return self._fresh_state()
+        if not self._is_state(state):
+            raise UserError(
+                f"{self._state_path}: no state of an interrupted run of this version; --overwrite begins anew"
+            )
+        parts = zip(map(_part, self._kept()), state["lengths"], strict=True)
+        whole = all(part.exists() and part.stat().st_size >= length for part, length in parts)
+        return dict(state) if whole else self._fresh_state()  # a power cut, or a kill inside `finish`
+
+    def _is_state(self, state: Any) -> bool:
+        """Whether a state has every number, and they agree with each other."""
+        names = ("consumed", "rows", "failed")
+        if not isinstance(state, dict) or not all(_is_count(state.get(name)) for name in names):
+            return False
+        lengths, rows = state.get("lengths"), state["rows"]
+        if not isinstance(lengths, list) or len(lengths) != len(self._kept()) or not all(map(_is_count, lengths)):
+            return False
+        dimensions = state.get("dimensions")
+        if not (_is_count(dimensions) if rows else dimensions is None):
+            return False
+        header = len(_npy_header(0, dimensions or 0)) if rows and is_binary(self.path) else 0
+        return (
+            state["consumed"] == rows + state["failed"]
+            and lengths[-1] == 4 * rows  # the magnitudes
+            and (not is_binary(self.path) or lengths[0] == header + 4 * rows * (dimensions or 0))
         )
-        return state if whole and state["made_from"] == self.made_from else self._fresh_state()
+
+    def __enter__(self) -> FeatureWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the store; what is not finished can be taken up by the next writer."""
+        for file in self._files:
+            with suppress(OSError):  # a full disk, which has been told already
+                file.close()
+        self._claim.close()
 
     def append(self, names: Sequence[str], embeddings: np.ndarray, failures: Sequence[tuple[str, str]]) -> None:
-        """Add the rows of one batch (float [B, D]) and its failures (path, reason), and record the progress."""
-        if len(names):
-            self._write_rows(names, np.ascontiguousarray(embeddings, dtype="<f4"))
-        self._failures_file.write(_encode(f"{name}\t{reason}\n" for name, reason in failures))
-        self.consumed += len(names) + len(failures)
-        self.rows += len(names)
-        self.failed += len(failures)
-        if time.monotonic() >= self._save_at:
-            self._save_state()
+        """Add the rows of one batch (float [B, D]) and its failures (path, reason), and record the progress.
+
+        Raises WorkError for embeddings that are no ordinary numbers, OSError with the store's name for a full disk.
+        """
+        check_embeddings(names, np.asarray(embeddings))
+        with naming(self.path):
+            if len(names):
+                self._write_rows(names, np.ascontiguousarray(embeddings, dtype="<f4"))
+            self._failures_file.write(_encode(f"{name}\t{reason}\n" for name, reason in failures))
+            self.consumed += len(names) + len(failures)
+            self.rows += len(names)
+            self.failed += len(failures)
+            if time.monotonic() >= self._save_at:
+                self._save_state()
 
     def _save_state(self) -> None:
         for file in self._files:
@@ -96,6 +152,10 @@ class FeatureWriter:
         """min, median and max of the magnitudes of all rows, those of an earlier, interrupted run included."""
         self._magnitudes_file.flush()
         values = np.fromfile(_part(self._magnitudes_path), "<f4")
+        if not np.isfinite(values).all():
+            raise UserError(
+                f"{_part(self._magnitudes_path)}: was changed since the run that wrote it; --overwrite begins anew"
+            )
         return {
             name: round(float(of(values)), 4) for name, of in (("min", np.min), ("median", np.median), ("max", np.max))
         }
@@ -110,11 +170,12 @@ class FeatureWriter:
 
         The old manifest goes first: a binary store without one is refused, so no mixture of two is ever read.
         """
-        for file in self._files:
-            file.close()
-        if is_binary(self.path):
-            with _part(self.path).open("r+b") as rows:
-                rows.write(_npy_header(self.rows, self.dimensions or 0))
+        with naming(self.path):
+            for file in self._files:
+                file.close()
+            if is_binary(self.path):
+                with _part(self.path).open("r+b") as rows:
+                    rows.write(_npy_header(self.rows, self.dimensions or 0))
         manifest_path(self.path).unlink(missing_ok=True)
         for final in self._finals:
             _part(final).replace(final)
@@ -123,10 +184,15 @@ class FeatureWriter:
             self.failures_path.unlink()
         _part(self._magnitudes_path).unlink()
         self._state_path.unlink()
+        self.close()
 
 
 def _encode(lines: Iterable[str]) -> bytes:
     return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
 
 
 def _part(path: Path) -> Path:

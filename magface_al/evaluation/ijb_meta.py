@@ -9,6 +9,7 @@ PREFIX_1N_gallery_*.csv, PREFIX_1N_probe_mixed.csv   a header, then template, su
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from typing import Any
 import numpy as np
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import read_lines
+from magface_al.command.files import open_input, read_lines
+from magface_al.command.numbers import is_whole
+from magface_al.faces.list_lines import columns
+from magface_al.metrics.cosine import LARGEST
 
 HINT = "--meta is the folder and the beginning of the files' names, as meta/ijbc"
 
@@ -49,12 +53,12 @@ def read_faces(prefix: Path, *, with_detection: bool) -> Faces:
     path = meta_file(prefix, "face_tid_mid.txt")
     names, template, media = [], [], []
     for number, line in read_lines(path, f"lines of `image template media`; {HINT}"):
-        columns = line.split()
-        if len(columns) != 3 or not (columns[1].isdigit() and columns[2].lstrip("-").isdigit()):
-            raise UserError(f"{path}: line {number}: {line.strip()!r}, expected `image template media`")
-        names.append(columns[0])
-        template.append(int(columns[1]))
-        media.append(int(columns[2]))
+        found = columns(line, (3,))
+        if len(found) != 3 or not (is_whole(found[1]) and is_whole(found[2].removeprefix("-"))):
+            raise UserError(f"{path}: line {number}: {line.strip()[:200]!r}, expected `image template media`")
+        names.append(found[0])
+        template.append(int(found[1]))
+        media.append(int(found[2]))
     if not names:
         raise UserError(f"{path}: no faces in it, expected lines of `image template media`")
     detection = _detection_scores(meta_file(prefix, "name_5pts_score.txt"), names) if with_detection else None
@@ -64,13 +68,16 @@ def read_faces(prefix: Path, *, with_detection: bool) -> Faces:
 def _detection_scores(path: Path, names: list[str]) -> np.ndarray:
     scores: dict[str, float] = {}
     for number, line in read_lines(path, f"lines of an image, ten coordinates and a score; {HINT}"):
-        columns = line.split()
+        found = columns(line)
         try:
-            scores[columns[0]] = float(columns[-1])
+            score = float(found[-1])
         except ValueError:
+            score = np.nan
+        if len(found) < 2 or not abs(score) <= LARGEST:
             raise UserError(
-                f"{path}: line {number}: {line.strip()!r}, expected an image, ten coordinates and a score"
-            ) from None
+                f"{path}: line {number}: {line.strip()[:200]!r}, expected an image, ten coordinates and a score, a finite number"
+            )
+        scores[found[0]] = score
     absent = [name for name in names if name not in scores]
     if absent:
         raise UserError(f"{path}: {len(absent)} of {len(names)} faces have no detection score (first: {absent[0]})")
@@ -91,6 +98,8 @@ def read_roster(path: Path) -> Roster:
         path, "template,subject after a header line", delimiter=",", skiprows=1, usecols=(0, 1), dtype=np.int64, ndmin=2
     )
     template, first = np.unique(table[:, 0], return_index=True)
+    if len(np.unique(table, axis=0)) != len(template):
+        raise UserError(f"{path}: a template stands there with two subjects, expected one")
     return Roster(template, table[first, 1])
 
 
@@ -100,12 +109,18 @@ def galleries(prefix: Path) -> list[Path]:
 
 
 def _table(path: Path, expected: str, **options: Any) -> np.ndarray:
+    open_input(
+        path, f"lines of {expected}"
+    ).close()  # NumPy opens by name what it is to read fast, and waits for a pipe
     try:
-        return np.loadtxt(path, **options)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file, expected lines of {expected}") from None
-    except (ValueError, IndexError) as error:
-        raise UserError(f"{path}: {error}; expected lines of {expected}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of no lines, which is said below
+            table = np.loadtxt(path, encoding="utf-8", **options)
+    except (ValueError, IndexError, OverflowError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())[:200]}; expected lines of {expected}") from None
+    if not table.size:
+        raise UserError(f"{path}: nothing in it, expected lines of {expected}")
+    return table
 
 
 def match_rows(names: list[str], stored: list[str]) -> np.ndarray:

@@ -30,6 +30,7 @@ from magface_al.pairs.pair_file import PairFile
 from magface_al.pairs.people import name_people, pair_identities
 
 MAGNITUDE = "magnitude"
+MOST = 1e30  # a score; larger ones overflow in what is computed from them
 Sides = tuple[np.ndarray, np.ndarray]  # a score's values float [N] for the images on both sides of N pairs
 
 
@@ -151,9 +152,10 @@ def read_quality_scores(path: Path) -> dict[str, float]:
             value = float(score)
         except ValueError:
             value = float("nan")
-        if not image or not np.isfinite(value):
-            raise UserError(f"{path}: line {number}: {line.strip()!r}, expected `path score` with a finite score")
-        scores[image.strip()] = value
+        if not image or not abs(value) < MOST:
+            raise UserError(f"{path}: line {number}: {line.strip()[:200]!r}, expected `path score` with a finite score")
+        if scores.setdefault(image.strip(), value) != value:
+            raise UserError(f"{path}: line {number}: {image.strip()!r} has another score further up, expected one")
     return scores
 
 

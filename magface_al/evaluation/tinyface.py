@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from magface_al.command.errors import UserError
+from magface_al.command.numbers import is_whole
 from magface_al.embedding.store import FeatureStore
 from magface_al.evaluation.galleries import of_search
 from magface_al.metrics.cosine import unit
@@ -42,7 +43,7 @@ def tinyface_roles(names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray
         roles[role].append(row)
         number = path.name.split("_")[0]
         if role != "Gallery_Distractor":
-            if not number.isdigit():
+            if not is_whole(number):
                 raise UserError(f"{name}: expected a file name that begins with the person's number and an underscore")
             subject[row] = int(number)
     if not roles["Probe"] or not roles["Gallery_Match"]:

@@ -10,6 +10,8 @@ import numpy as np
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_lines
+from magface_al.command.numbers import is_whole
+from magface_al.command.words import counted
 
 
 class Numbering(NamedTuple):
@@ -23,7 +25,7 @@ class Numbering(NamedTuple):
 def natural_order(names: Iterable[str]) -> list[str]:
     """Distinct names by number where all of them are whole numbers, otherwise by name ("10" would come before "2")."""
     distinct = set(names)
-    whole = all(name.isdecimal() for name in distinct)
+    whole = all(is_whole(name) for name in distinct)
     return sorted(distinct, key=lambda name: (int(name) if whole else 0, name))
 
 
@@ -38,7 +40,7 @@ def number_identities(
     num_classes: the ids are the labels; raises UserError, beginning with `where`, for one that is not below it. names:
     what whole numbers are called in a map of labels.
     """
-    if not isinstance(identities, np.ndarray) and all(name.isdecimal() for name in set(identities)):
+    if not isinstance(identities, np.ndarray) and all(is_whole(name) for name in set(identities)):
         identities = np.array(list(map(int, identities)), np.int64)  # 1 and 01 are one person
     if isinstance(identities, np.ndarray):
         found, labels = np.unique(identities, return_inverse=True)
@@ -56,7 +58,7 @@ def number_identities(
         labels = numbers[labels]
     else:
         classes = present
-        whole = all(name.isdecimal() for name in present)
+        whole = all(is_whole(name) for name in present)
         notes = _gaps(np.array(present, np.int64), kept=False) if whole else []
     if names is not None:
         classes = [names.get(int(number), number) for number in classes]
@@ -65,7 +67,7 @@ def number_identities(
 
 def check_below(identity: str, num_classes: int, where: str) -> None:
     """Raises UserError, beginning with `where`, unless the id is a class number below --num_classes."""
-    if not (identity.isdecimal() and int(identity) < num_classes):
+    if not (is_whole(identity) and int(identity) < num_classes):
         raise UserError(f"{where}: id {identity}, expected a whole number below --num_classes {num_classes}")
 
 
@@ -88,6 +90,20 @@ def read_property(path: Path) -> int | None:
     expected = "`classes,height,width`"
     _, line = next(read_lines(path, expected), (1, ""))
     classes = line.split(",")[0].strip()
-    if not classes.isdecimal():
+    if not is_whole(classes):
         raise UserError(f"{path}: line 1: {line!r}, expected {expected}")
     return int(classes)
+
+
+def property_note(records: Path, last_label: int) -> str | None:
+    """What is to be said where the `property` beside a .rec announces more classes than it has. last_label: its highest.
+
+    Raises UserError where it announces fewer.
+    """
+    announced = read_property(records.parent / "property")
+    if announced is None or announced == last_label + 1:
+        return None
+    says = f"property announces {counted(announced, 'class', 'classes')}, numbered from 0"
+    if announced <= last_label:
+        raise UserError(f"{records}: has label {last_label}, but {says}; one of the two files is of another set")
+    return f"{says}, but the highest label in {records} is {last_label}; a part of the set may be missing"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import read_lines
+from magface_al.command.files import exists, read_lines
 from magface_al.faces.list_lines import columns
 
 
@@ -54,8 +54,12 @@ def image_columns(line: str, root: Path = Path()) -> list[str]:
         return found
     # Spaces and no tab between them: one path if that is a file, otherwise columns; a tab at the end says that it is one path,
     # unless only its beginning is a file (other tools leave a tab behind the last column).
-    lone = (root / whole).is_file() or ("\t" in line and not (root / whole.split()[0]).is_file())
+    lone = _is_file(root / whole) or ("\t" in line and not _is_file(root / whole.split()[0]))
     return [whole] if lone else whole.split()
+
+
+def _is_file(path: Path) -> bool:
+    return exists(path) and path.is_file()
 
 
 def _names(path: Path, root: Path) -> Iterator[tuple[int, str]]:

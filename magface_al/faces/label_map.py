@@ -10,6 +10,7 @@ from pathlib import Path
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_lines
+from magface_al.command.numbers import is_whole
 from magface_al.command.words import counted
 from magface_al.faces.class_numbers import natural_order
 from magface_al.faces.identities import identity_names
@@ -28,7 +29,7 @@ def read_labels(path: Path) -> dict[str, int]:
     labels: dict[str, int] = {}
     for number, line in read_lines(path, "lines of a label, a tab and a folder's name"):
         label, tab, name = line.partition("\t")
-        if not tab or not label.isdecimal() or name in labels:
+        if not tab or not is_whole(label) or name in labels:
             raise UserError(f"{path}: line {number}: {line!r}, expected a label, a tab and a folder's name, each once")
         labels[name] = int(label)
     if len(set(labels.values())) < len(labels):

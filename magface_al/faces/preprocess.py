@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import torch
 
 
+LARGEST_FACE = 4096  # pixels of a side; networks take 112
 LARGEST_PICTURE = 64 << 20  # bytes of a file; a photo has a few MiB, and an endless one would fill the memory
+# a few kilobytes can say that they are 2**30 pixels: magface_al/__init__.py bounds what OpenCV unpacks
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,22 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON, for manifests and checkpoints."""
         return asdict(self)
+
+    @classmethod
+    def of(cls, record: Any) -> Preprocessing:
+        """From what to_dict has written. Raises ValueError for anything else."""
+        if isinstance(record, dict) and record.keys() == cls.__dataclass_fields__.keys():
+            found = cls(**record)
+            numbers = found.mean, found.std
+            if (
+                found.channel_order in ("BGR", "RGB")
+                and all(type(number) in (int, float) and abs(number) < 1e6 for number in numbers)
+                and found.std > 0
+                and type(found.size) is int
+                and 0 < found.size <= LARGEST_FACE
+            ):
+                return found
+        raise ValueError(f"{str(record)[:80]} is no input convention")
 
     def name(self) -> str:
         """The preset's name, or the values themselves when it is none of them."""
@@ -66,13 +84,10 @@ def read_picture(path: str | Path) -> bytes:
         raise ValueError(error.strerror or "cannot be read") from None
 
 
-def decode_image(source: str | Path | bytes, size: int = 112) -> tuple[np.ndarray, bool]:
-    """Read a face image as uint8 [size, size, 3] in BGR, as cv2.imread would (EXIF rotation applied, grey made BGR).
+def decode_picture(source: str | Path | bytes) -> np.ndarray:
+    """Read an image as uint8 [height, width, 3] in BGR, as cv2.imread would (EXIF rotation applied, grey made BGR).
 
-    source is the path of an image file, or the bytes of one.
-
-    The second value says whether the image had another size and was resized, which is fine for an aligned face and
-    wrong for an unaligned photo. Raises ValueError with the reason when the file is no readable image.
+    source is the path of an image file, or the bytes of one. Raises ValueError with the reason when it is no readable image.
     """
     import cv2  # imported here because it takes longer than all of --help
 
@@ -82,14 +97,33 @@ def decode_image(source: str | Path | bytes, size: int = 112) -> tuple[np.ndarra
         raise ValueError("the file is empty")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:  # more pixels than OpenCV reads, say
+    except cv2.error as error:
+        if "CV_IO_MAX_IMAGE" in error.err:
+            raise ValueError("more pixels than a photo has, expected the picture of a face") from None
         raise ValueError(f"not an image that OpenCV can decode ({error.err})") from None
     if image is None:
         raise ValueError("not an image that OpenCV can decode")
+    return image
+
+
+def decode_image(source: str | Path | bytes, size: int = 112) -> tuple[np.ndarray, bool]:
+    """Read a face image as uint8 [size, size, 3] in BGR, see decode_picture.
+
+    The second value says whether the image had another size and was resized, which is fine for an aligned face and
+    wrong for an unaligned photo. Raises ValueError with the reason when the file is no readable image.
+    """
+    import cv2  # as in decode_picture
+
+    image = decode_picture(source)
     if image.shape[:2] == (size, size):
         return image, False
     shrinking = min(image.shape[:2]) > size
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR), True
+    try:
+        resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    except cv2.error as error:  # a side beyond OpenCV's own limits
+        height, width = image.shape[:2]
+        raise ValueError(f"OpenCV cannot resize {width}x{height} pixels ({error.err})") from None
+    return resized, True
 
 
 def to_input(faces: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:

@@ -7,19 +7,25 @@ there and drops those bytes, so a reader joins the parts (flags 1, 2, 3) with th
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from magface_al.command.errors import UserError
-from magface_al.command.files import read_lines
+from magface_al.command.files import open_input, read_lines
+from magface_al.command.numbers import whole
+from magface_al.command.words import counted
 
 _MAGIC = struct.pack("<I", 0xCED7230A)
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 EXACT_FLOAT32 = 1 << 24  # whole numbers up to here
 _HEADER = struct.Struct("<IfQQ")  # flag, label, id, id2: apache/mxnet 1.9.1 python/mxnet/recordio.py
+_TOO_SHORT = f"{{}} bytes, expected an image record of at least {_HEADER.size}"
 
 
 @dataclass(frozen=True)
@@ -34,25 +40,23 @@ class RecordFile:
     """Random access to a .rec by key, from any thread; use it as a context manager. offsets: key -> byte offset.
 
     Without an .idx the .rec is scanned once and keys are the ids inside the records. Raises UserError for an .idx that
-    points past the end.
+    points past the end, or that ends before the .rec does: of either file a part is missing then.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.is_file():
-            raise UserError(f"{path}: no such file, expected a RecordIO file such as train.rec")
         index = path.with_suffix(".idx")
         known = _read_index(index) if index.exists() else None
-        if known:
-            last, size = max(known, key=known.__getitem__), path.stat().st_size
-            if known[last] >= size:
-                raise UserError(
-                    f"{index}: record {last} starts at offset {known[last]}, but {path.name} has {size} bytes, so the file is "
-                    "truncated or the .idx is of another file; copy both again"
-                )
         self._lock = threading.Lock()
-        self._file = path.open("rb")
-        self.offsets = self._scan() if known is None else known
+        self._file = open_input(path, "a RecordIO file such as train.rec")
+        try:
+            self._size = os.fstat(self._file.fileno()).st_size
+            if known is not None:
+                self._check_end(index, known)
+            self.offsets = self._scan() if known is None else known
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> RecordFile:
         return self
@@ -60,13 +64,37 @@ class RecordFile:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
+    def _check_end(self, index: Path, known: dict[int, int]) -> None:
+        """The last record of the .idx ends where the .rec does."""
+        last = max(known, key=known.__getitem__) if known else None
+        if last is not None and known[last] >= self._size:
+            raise UserError(
+                f"{index}: record {last} starts at offset {known[last]}, but {self.path.name} has {self._size} bytes, so the "
+                "file is truncated or the .idx is of another file; copy both again"
+            )
+        end = 0
+        if last is not None:
+            self._file.seek(known[last])
+            self._payload()
+            end = self._file.tell()
+        if end < self._size:
+            raise UserError(
+                f"{index}: its {counted(len(known), 'record')} end at offset {end}, but {self.path.name} has {self._size} bytes, "
+                "so the .idx is cut off or of another file; copy both again, or remove the .idx to have the .rec scanned"
+            )
+
     def read(self, key: int) -> Record:
         """The record of a key. Raises UserError where the file is not what the index says."""
+        return self.read_on(key)[0]
+
+    def read_on(self, key: int) -> tuple[Record, int]:
+        """The record of a key, and the offset behind it."""
         with self._lock:
             self._file.seek(self.offsets[key])
             payload = self._payload()
+            end = self._file.tell()
         assert payload is not None, key
-        return unpack(payload, f"{self.path}: record {key}")
+        return unpack(payload, f"{self.path}: record {key}"), end
 
     def _payload(self) -> bytes | None:
         """The next record's bytes; None at the end of the file. Raises UserError for a broken or cut-off record."""
@@ -76,13 +104,15 @@ class RecordFile:
             head = self._file.read(8)
             if not head and not parts:
                 return None
-            if len(head) < 8 or head[:4] != _MAGIC:
+            word = struct.unpack("<I", head[4:])[0] if len(head) == 8 else 0
+            flag, length = word >> 29, word & (1 << 29) - 1
+            expected = (_MIDDLE, _LAST) if parts else (_WHOLE, _FIRST)
+            if len(head) < 8 or head[:4] != _MAGIC or flag not in expected:
                 raise UserError(
                     f"{self.path}: offset {start}: no record starts here, so the file is truncated or its .idx is of another file; copy both again"
                 )
-            word = struct.unpack("<I", head[4:])[0]
-            flag, length = word >> 29, word & (1 << 29) - 1
-            part = self._file.read(length)
+            # what is not there is not asked for: reading would make room for it
+            part = self._file.read(min(length, self._size - start - 8))
             self._file.seek(-length % 4, 1)
             if len(part) < length:
                 raise UserError(
@@ -96,7 +126,17 @@ class RecordFile:
         offsets: dict[int, int] = {}
         start = 0
         while (payload := self._payload()) is not None:
-            offsets[_HEADER.unpack_from(payload)[2]] = start
+            if len(payload) < _HEADER.size:
+                raise UserError(f"{self.path}: offset {start}: {_TOO_SHORT.format(len(payload))}")
+            key = _HEADER.unpack_from(payload)[2]
+            if key >= 1 << 63:
+                raise UserError(f"{self.path}: offset {start}: a record with id {key}, expected one below 2**63")
+            if key in offsets:
+                raise UserError(
+                    f"{self.path}: offset {start}: a second record with id {key}, expected each once; without its .idx nothing "
+                    "else tells them apart"
+                )
+            offsets[key] = start
             start = self._file.tell()
         return offsets
 
@@ -104,7 +144,7 @@ class RecordFile:
 def unpack(payload: bytes, where: str) -> Record:
     """Split a record's payload into labels and image. `where` begins the error message."""
     if len(payload) < _HEADER.size:
-        raise UserError(f"{where}: {len(payload)} bytes, expected an image record of at least {_HEADER.size}")
+        raise UserError(f"{where}: {_TOO_SHORT.format(len(payload))}")
     count, label, _, _ = _HEADER.unpack_from(payload)
     if count == 0:
         return Record((label,), payload[_HEADER.size :])
@@ -141,50 +181,88 @@ def _cut(payload: bytes) -> list[bytes]:
 
 
 def _read_index(path: Path) -> dict[int, int]:
+    """Key -> offset. Raises UserError for a line that is none, and for a key or an offset that stands there twice."""
     offsets: dict[int, int] = {}
     for number, line in read_lines(path, "lines of a key and a byte offset"):
         try:
-            key, offset = line.split()
-            offsets[int(key)] = int(offset)
+            key, offset = map(whole, line.split())
         except ValueError:
             raise UserError(f"{path}: line {number}: {line!r}, expected a key and a byte offset") from None
+        if key in offsets:
+            raise UserError(f"{path}: line {number}: key {key} stands there twice, expected each once")
+        offsets[key] = offset
+    if len(np.unique(np.fromiter(offsets.values(), np.int64, len(offsets)))) < len(offsets):
+        raise UserError(f"{path}: two keys have the same offset, expected a record each; copy it again")
     return offsets
 
 
 def images_by_label(records: RecordFile) -> dict[int, list[int]]:
-    """Class label -> keys of its images.
+    """Class label -> keys of its images. Raises UserError.
 
     InsightFace's files begin with a header record, key 0, whose label is (first identity record, one past the last);
     each identity record holds the key range of one person's images. Other files are read through once for their labels,
     and so are those with so many images that the ranges, which are float32, are no longer exact.
     """
-    offsets = records.offsets
-    header = records.read(0) if 0 in offsets else None
-    if header is not None and len(header.labels) == 2 and not header.image and header.labels[1] < EXACT_FLOAT32:
-        first, last = (int(value) for value in header.labels)
-        ranges = [records.read(key).labels for key in range(first, last) if key in offsets]
-        if ranges and all(len(limits) == 2 for limits in ranges):
-            return {
-                label: [key for key in range(int(a), int(b)) if key in offsets] for label, (a, b) in enumerate(ranges)
-            }
+    header = records.read(0) if 0 in records.offsets else None
+    if header is not None and not header.image and (limits := _key_range(header)):
+        people = [records.read(key) for key in _present(records, limits, "its header")]
+        ranges = [_key_range(person) for person in people]
+        if people and all(found is not None for found in ranges):
+            return _images_of_ranges(records, [found for found in ranges if found is not None])
     found: dict[int, list[int]] = {}
     for key, label, _ in image_records(records):
         found.setdefault(label, []).append(key)
     return found
 
 
+def _images_of_ranges(records: RecordFile, ranges: list[range]) -> dict[int, list[int]]:
+    if sum(map(len, ranges)) > len(records.offsets):
+        raise UserError(
+            f"{records.path}: its people have {sum(map(len, ranges))} images and its .idx {len(records.offsets)} records, so one "
+            "of the two files is of another set; copy both again"
+        )
+    return {label: _present(records, keys, f"person {label}") for label, keys in enumerate(ranges)}
+
+
+def _key_range(record: Record) -> range | None:
+    """The keys that a record of two labels names; None if it does not, or if float32 cannot hold them exactly."""
+    if len(record.labels) != 2 or not all(0 <= label < EXACT_FLOAT32 and label.is_integer() for label in record.labels):
+        return None
+    first, last = map(int, record.labels)
+    return range(first, last) if first <= last else None
+
+
+def _present(records: RecordFile, keys: range, who: str) -> list[int]:
+    """The keys as a list. Raises UserError for one without a record."""
+    absent = next((key for key in keys if key not in records.offsets), None)
+    if absent is not None:
+        raise UserError(
+            f"{records.path}: record {absent}, which {who} names, is not in the .idx, so that is cut or of another file; copy "
+            "both again, or remove the .idx to have the .rec scanned"
+        )
+    return list(keys)
+
+
 def image_records(records: RecordFile) -> Iterator[tuple[int, int, bytes]]:
     """(key, class label, image) of every record with an image, read once from front to back. Raises UserError.
 
     InsightFace's bookkeeping records have no image. Its images may carry a second label (whether the face is aligned),
-    as bookkeeping records do, so the number of labels tells nothing.
+    as bookkeeping records do, so the number of labels tells nothing. A record between two others that has no key is a
+    line that the .idx has lost.
     """
+    behind = 0
     for key in sorted(records.offsets, key=records.offsets.__getitem__):
-        record = records.read(key)
+        start = records.offsets[key]
+        if start != behind:
+            raise UserError(
+                f"{records.path}: the .idx has no record at offset {behind} and the next at {start}, so that is cut or of another "
+                "file; copy both again, or remove the .idx to have the .rec scanned"
+            )
+        record, behind = records.read_on(key)
         if not record.image:
             continue
         label = record.labels[0]
-        if len(record.labels) > 2 or label < 0 or label != int(label):
+        if len(record.labels) > 2 or not (0 <= label < EXACT_FLOAT32 and label.is_integer()):
             raise UserError(
                 f"{records.path}: record {key}: labels {', '.join(f'{value:g}' for value in record.labels[:4])}, expected the "
                 "number of a class (and whether the face is aligned), so it is no face set"

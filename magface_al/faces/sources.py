@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 
 from magface_al.command.errors import UserError
+from magface_al.command.files import is_path
 from magface_al.command.words import counted
-from magface_al.faces.class_numbers import Numbering, check_below, number_identities, read_property
+from magface_al.faces.class_numbers import Numbering, check_below, number_identities, property_note
 from magface_al.faces.drawn.cameras import camera
 from magface_al.faces.drawn.people import draw_person
 from magface_al.faces.identities import identity_folders, identity_lines
@@ -74,6 +75,8 @@ def listed_source(path: Path, root: Path, num_classes: int | None) -> PathSource
     paths: list[bytes] = []
     identities: list[str] = []
     for number, image, identity in identity_lines(path):
+        if not is_path(image):  # one of megabytes would make the array as wide for all
+            raise UserError(f"{path}: line {number}: {image[:60]!r}..., expected a path of at most 255 bytes a name")
         if num_classes is not None:
             check_below(identity, num_classes, f"{path}: line {number}")
         paths.append(os.fsencode(image))
@@ -106,21 +109,14 @@ class RecordSource:
         self.records = records
         if not records.offsets:
             raise UserError(f"{records.path}: no records in it, expected images")
-        last = max(records.offsets, key=records.offsets.__getitem__)
-        records.read(last)  # a truncated file is found here, not after hours
         found = images_by_label(records)
         if not found:
             raise UserError(f"{records.path}: no images in its records, expected faces")
-        announced = read_property(records.path.parent / "property")
-        for label, keys in found.items():
-            if announced is not None and label >= announced:
-                raise UserError(
-                    f"{records.path}: record {keys[0]} has label {label}, but property announces {counted(announced, 'class', 'classes')}, numbered from 0; "
-                    "one of the two files is of another set"
-                )
+        disagreement = property_note(records.path, max(found))
         self.keys = np.array([key for keys in found.values() for key in keys])
         labels = np.repeat(list(found), [len(keys) for keys in found.values()])
         self.labels, self.classes, self.notes = number_identities(labels, num_classes)
+        self.notes += [disagreement] if disagreement else []
         self.description = _described(self.labels, str(records.path))
 
     def read(self, index: int) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_lines
+from magface_al.command.numbers import is_whole
 from magface_al.command.words import counted
 from magface_al.faces.identities import identity_images
 from magface_al.faces.list_lines import columns, line_of, list_file
@@ -43,7 +44,7 @@ def read_train_list(path: Path) -> Iterator[Entry]:
     """The entries of a training list. Raises UserError naming the line."""
     for number, line in read_lines(path, "a list with one image a line"):
         found = columns(line, (4,))
-        if len(found) != 4 or not found[2].isdecimal():
+        if len(found) != 4 or not is_whole(found[2]):
             raise UserError(
                 f"{path}: line {number}: {' '.join(found)[:60]!r}, expected `path 0 id 0` with an id of 0 or more, separated "
                 "by tabs if the path has spaces"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+# A face's embedding is some tens long. Up to here its square, times its length, times thousands of images, is a float32:
+# no figure overflows behind the readers and writers of embeddings, which refuse what is larger.
+LARGEST = 1e6
 THRESHOLD = 0.4  # cosine; AT it a pair is called different. On unit vectors it is the distance 1.095
 
 
@@ -25,3 +28,10 @@ def magnitudes(embeddings: np.ndarray) -> np.ndarray:
     """float [N, D] -> float32 [N], the Euclidean length of each row: MagFace's quality score."""
     lengths: np.ndarray = np.linalg.norm(embeddings, axis=1)
     return lengths
+
+
+def is_ordinary(embeddings: np.ndarray) -> bool:
+    """Whether all values of raw embeddings float [..., D] are finite and within LARGEST."""
+    return not embeddings.size or bool(
+        -LARGEST <= embeddings.min() and embeddings.max() <= LARGEST
+    )  # never true of NaN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ def join_files(files: Sequence[PairFile]) -> PairFile:
     joined: dict[tuple[str, str], Pair] = {}
     for file in files:
         for pair in file.pairs:
-            image1, image2 = (str(file.locate(name).resolve()) for name in (pair.image1, pair.image2))
+            image1, image2 = (os.path.realpath(file.locate(name)) for name in (pair.image1, pair.image2))
             placed = replace(pair, image1=image1, image2=image2)
             earlier = joined.get(placed.key())
             if earlier is not None:

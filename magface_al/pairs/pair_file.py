@@ -4,6 +4,10 @@
 
 `label` is 1 (same person), 0 (different people) or null (nobody has said yet). A bare list of pairs is accepted. Keys
 that this module does not know are kept when the file is written again.
+
+A pair may stand in a file several times, in either order, and whoever asks only what has been asked takes the last answer
+(choosing/asked.py). Where the answers are the truth, to train on or to measure with, one pair with both labels is refused:
+see `labelled`. Between several files the last one counts: see `join_files`.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import is_path, read_json
+from magface_al.command.files import exists, is_path, read_json
 from magface_al.command.outputs import write_json
 from magface_al.command.words import counted
 
@@ -66,14 +70,31 @@ class PairFile:
     def locate(self, image: str) -> Path:
         """The image's place on disk: relative to the JSON's folder, to its "root" key, or to the working directory."""
         places = [self.path.parent / image, Path(str(self.extra.get("root", ""))) / image]
-        return next((place for place in places if place.exists()), Path(image))
+        return next((place for place in places if exists(place)), Path(image))
 
     def labelled(self) -> PairFile:
-        """The pairs that somebody has answered. Raises UserError if there are none."""
+        """The pairs that somebody has answered. Raises UserError if there are none, or if one has both labels."""
         kept = [pair for pair in self.pairs if pair.label is not None]
         if not kept:
             raise UserError(f"{self.path}: none of its pairs has a label, expected 1 or 0; label them first")
+        if both := self.with_both_labels():
+            where = " and ".join(f"pair {row} ({self.pairs[row].label})" for row in both[0])
+            raise UserError(
+                f"{self.path}: {where} are the same two images with both labels, expected one; correct or remove one of them "
+                f"({counted(len(both), 'such pair')})"
+            )
         return replace(self, pairs=kept)
+
+    def with_both_labels(self) -> list[tuple[int, int]]:
+        """The pairs (in either order) that the file labels 1 and 0: where each first stands, and where it first differs."""
+        first: dict[tuple[str, str], int] = {}
+        both: dict[tuple[str, str], tuple[int, int]] = {}
+        for row, pair in enumerate(self.pairs):
+            if pair.label is not None:
+                earlier = first.setdefault(pair.key(), row)
+                if self.pairs[earlier].label != pair.label:
+                    both.setdefault(pair.key(), (earlier, row))
+        return list(both.values())
 
     def without_holdout(self) -> PairFile:
         """Without the pairs of random slices, which measure the error and must not be trained on. Raises UserError if
@@ -107,21 +128,28 @@ def read_pairs(path: Path) -> PairFile:
     pairs = [_read_pair(path, index, entry) for index, entry in enumerate(content["pairs"])]
     if not pairs:
         raise UserError(f"{path}: the list of pairs is empty")
+    root = content.get("root", "")
+    if not isinstance(root, str) or not is_path(root):
+        raise UserError(
+            f'{path}: key "root" is {str(root)[:60]!r}, expected the folder that the images\' paths start from'
+        )
     return PairFile(path, pairs, {key: value for key, value in content.items() if key != "pairs"})
 
 
 def _read_pair(path: Path, index: int, entry: Any) -> Pair:
     if not isinstance(entry, dict):
-        raise UserError(f'{path}: pair {index}: {entry!r}, expected an object with "image1", "image2" and "label"')
+        raise UserError(
+            f'{path}: pair {index}: {_short(entry)}, expected an object with "image1", "image2" and "label"'
+        )
     for key in ("image1", "image2"):
         if not isinstance(entry.get(key), str) or not entry[key]:
-            found = repr(entry[key]) if key in entry else "missing"
+            found = _short(entry[key]) if key in entry else "missing"
             raise UserError(f'{path}: pair {index}: key "{key}" is {found}, expected the path of an image')
         if not is_path(entry[key]):
-            raise UserError(f'{path}: pair {index}: key "{key}" is {entry[key]!r}, which no file can be called')
+            raise UserError(f'{path}: pair {index}: key "{key}" is {_short(entry[key])}, which no file can be called')
     label = entry.get("label")
     if "label" not in entry or not (label is None or (type(label) in (int, float, bool) and label in (0, 1))):
-        found = repr(label) if "label" in entry else "missing"
+        found = _short(label) if "label" in entry else "missing"
         raise UserError(
             f'{path}: pair {index}: key "label" is {found}, expected 1 (same), 0 (different) or null (not yet answered)'
         )
@@ -129,6 +157,12 @@ def _read_pair(path: Path, index: int, entry: Any) -> Pair:
     image1, image2 = sys.intern(entry.pop("image1")), sys.intern(entry.pop("image2"))
     del entry["label"]
     return Pair(image1, image2, None if label is None else int(label), entry)
+
+
+def _short(value: Any) -> str:
+    """A value of a file for a message of one line."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def write_pairs(path: Path, pairs: Iterable[Pair], **extra: Any) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from magface_al.command.errors import UserError
-from magface_al.command.files import read_lines
+from magface_al.command.files import exists, read_lines
+from magface_al.command.numbers import is_whole
 from magface_al.command.words import counted
 from magface_al.faces import formats
 from magface_al.faces.list_lines import columns
@@ -37,7 +38,7 @@ def read_verification_set(path: Path, roots: Sequence[Path] = ()) -> PairFile:
         pair_file = read_pairs(path).labelled()
         return _rooted(pair_file, roots) if "root" not in pair_file.extra else pair_file
     lines = _lines(path)
-    lfw = lines[1:] if len(lines[0][1]) <= 2 and all(word.isdecimal() for word in lines[0][1]) else lines
+    lfw = lines[1:] if len(lines[0][1]) <= 2 and all(is_whole(word) for word in lines[0][1]) else lines
     if lfw and _is_lfw(lfw[0][1]):
         return _lfw(path, lfw, roots)
     return _rooted(PairFile(path, _labelled(path, lines)), roots)
@@ -46,22 +47,15 @@ def read_verification_set(path: Path, roots: Sequence[Path] = ()) -> PairFile:
 def _lines(path: Path) -> list[Line]:
     lines: list[Line] = []
     for number, line in read_lines(path, "a .bin, a pairs JSON, LFW's pairs.txt or a pair list"):
-        if not _is_text(line):
-            raise UserError(f"{path}: not text, expected LFW's pairs.txt or a pair list; a set of images ends in .bin")
         lines.append((number, columns(line)))
     if not lines:
         raise UserError(f"{path}: no pairs in it, expected one a line")
     return lines
 
 
-def _is_text(line: str) -> bool:
-    """Whether no byte of the line has come through as a surrogate."""
-    return not any("\udc80" <= character <= "\udcff" for character in line)
-
-
 def _is_lfw(words: list[str]) -> bool:
     numbers = words[1:] if len(words) == 3 else words[1::2] if len(words) == 4 else []
-    return bool(numbers) and all(word.isdecimal() for word in numbers) and not words[0].isdecimal()
+    return bool(numbers) and all(is_whole(word) for word in numbers) and not is_whole(words[0])
 
 
 def _lfw(path: Path, lines: list[Line], roots: Sequence[Path]) -> PairFile:
@@ -79,7 +73,7 @@ def _lfw(path: Path, lines: list[Line], roots: Sequence[Path]) -> PairFile:
         return found
 
     sets = (_rooted(PairFile(path, pairs(suffix)), roots) for suffix in formats.IMAGE_SUFFIXES)
-    present = (pair_file for pair_file in sets if pair_file.locate(pair_file.pairs[0].image1).exists())
+    present = (pair_file for pair_file in sets if exists(pair_file.locate(pair_file.pairs[0].image1)))
     return next(present, None) or _rooted(PairFile(path, pairs(formats.IMAGE_SUFFIXES[0])), roots)
 
 
@@ -98,7 +92,7 @@ def _labelled(path: Path, lines: list[Line]) -> list[Pair]:
                 f"{path}: line {number}: {counted(len(words), 'column')}, expected `image1 image2 label`; a list of labels alone needs "
                 "MagFace's img.list beside it"
             )
-        if words[0].isdecimal() and words[1].isdecimal():
+        if is_whole(words[0]) and is_whole(words[1]):
             raise UserError(
                 f"{path}: line {number}: images are given as numbers, expected paths; use the set's .bin instead"
             )
@@ -126,7 +120,7 @@ def _beside(path: Path, lines: list[Line], image_list: Path) -> list[Pair]:
 def _rooted(pair_file: PairFile, roots: Sequence[Path]) -> PairFile:
     """The set with the first root that has its first image."""
     first = pair_file.pairs[0].image1
-    root = next((root for root in roots if (root / first).exists()), None)
+    root = next((root for root in roots if exists(root / first)), None)
     return (
         pair_file if root is None else PairFile(pair_file.path, pair_file.pairs, {**pair_file.extra, "root": str(root)})
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,9 @@ def png_bytes(figure: Figure, dpi: int = 120) -> bytes:
 
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=dpi)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a name in another script: boxes are drawn
+        figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 
@@ -48,9 +51,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def shortened(name: str, most: int = 42) -> str:
-    """A path's end, with $ made harmless for matplotlib's own markup."""
+    """A path's end, with $ made harmless for matplotlib's own markup, and a sign for what cannot be printed."""
     text = name if len(name) <= most else "..." + name[-most:]
-    return text.replace("$", r"\$")
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text).replace("$", r"\$")
 
 
 def styles() -> Iterator[tuple[str, str]]:

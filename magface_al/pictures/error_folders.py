@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from magface_al.command.errors import UserError
+from magface_al.command.files import LONGEST_NAME
 from magface_al.command.outputs import replacing
 from magface_al.embedding.pair_scores import PairScores
-from magface_al.faces.preprocess import decode_image
+from magface_al.faces.preprocess import decode_image, read_picture
 from magface_al.pairs.pair_file import PairFile
 from magface_al.pictures.canvas import save_figure
 from magface_al.pictures.error_page import ErrorCard
 from magface_al.pictures.faces import comparison_figure, contact_sheet
 
 KINDS = ("false positive", "false negative")
+Read = TypeVar("Read")
 
 
 def write_errors(
@@ -25,7 +30,8 @@ def write_errors(
 ) -> list[ErrorCard]:
     """Write false_positives/ and false_negatives/ and the contact sheet; return the errors written, worst first.
 
-    Both folders are built under another name and then swapped in, so a rerun leaves nothing of the run before.
+    Both folders are built under another name and then swapped in, so a rerun leaves nothing of the run before. Raises
+    UserError for an image that cannot be read (any more).
     """
     same = scores.pair_file.labels()
     called_same = scores.similarity > threshold
@@ -53,8 +59,9 @@ def _write_error(scores: PairScores, row: int, place: int, kind: str, threshold:
     folder = building / f"pair_{place:03d}_sim{similarity:.3f}"
     folder.mkdir()
     names = (pair.image1, pair.image2)
-    for side, name in enumerate(names, 1):
-        shutil.copyfile(scores.pair_file.locate(name), folder / f"img{side}_{Path(name).name}")
+    data = [_read(scores.pair_file, name, read_picture) for name in names]
+    for side, (name, content) in enumerate(zip(names, data, strict=True), 1):
+        (folder / copy_name(side, name)).write_bytes(content)
     magnitudes = (float(scores.magnitude1[row]), float(scores.magnitude2[row]))
     faces = (_face(scores.pair_file, names[0]), _face(scores.pair_file, names[1]))
     same = kind == "false negative"
@@ -68,9 +75,18 @@ def _write_error(scores: PairScores, row: int, place: int, kind: str, threshold:
     return ErrorCard(kind, faces, names, magnitudes, similarity, f"{kind.replace(' ', '_')}s/{folder.name}")
 
 
+def copy_name(side: int, name: str) -> str:
+    """What the copy of an image is called: its own name, whose end is kept where the system allows no longer one."""
+    return os.fsdecode(f"img{side}_".encode() + os.fsencode(Path(name).name)[-LONGEST_NAME + 5 :])
+
+
 def _face(pair_file: PairFile, name: str) -> np.ndarray:
+    return _read(pair_file, name, decode_image)[0]
+
+
+def _read(pair_file: PairFile, name: str, read: Callable[[Path], Read]) -> Read:
     try:
-        return decode_image(pair_file.locate(name))[0]
+        return read(pair_file.locate(name))
     except ValueError as error:
         raise UserError(
             f"{pair_file.locate(name)}: {error}, expected the image that {name} of {pair_file.path} was embedded from"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from magface_al.embedding.fixed_text import format_fixed, parse_fixed
@@ -25,3 +27,10 @@ def test_parse_fixed_leaves_other_text_alone():
     for broken in (b".", b"1", b"e"):
         assert parse_fixed(text.replace(broken, b"x", 1)) is None
     assert parse_fixed(text[:-1]) is None
+
+
+def test_numbers_beyond_float32_are_infinite_without_a_word():
+    """A damaged file may have them; whoever reads refuses what is infinite."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert parse_fixed(b"+9.99999999e+38 -1.00000000e+55 ").tolist() == [np.inf, -np.inf]

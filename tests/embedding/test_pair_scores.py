@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from magface_al.command.errors import UserError
 from magface_al.command.run import Run
 from magface_al.embedding.embedder import open_embedder
 from magface_al.embedding.model_flags import ModelChoice
@@ -38,3 +39,11 @@ def test_a_model_is_opened_with_its_flip_and_convention(tiny_checkpoint, flip, d
     assert embedder.flip == backbone.flip_for(flip)
     assert embedder.preprocessing == PRESETS["arcface"]
     assert embedder(np.zeros((1, 112, 112, 3), np.uint8)).shape == (1, dimensions)
+
+
+def test_a_store_of_another_width_than_the_weights_is_refused(tmp_path, faces, tiny_checkpoint):
+    a, b = (faces / "images.list").read_text().split()[:2]
+    (tmp_path / "f.list").write_text(f"{a} 1 2 3\n")  # of another tool: without a manifest nothing else tells
+    embed = PairEmbedder(ModelChoice(tiny_checkpoint, device="cpu"), Run("test", {}), tmp_path / "f.list")
+    with pytest.raises(UserError, match="f.list: 3 values a row, expected 128 as .*tiny.pth gives"):
+        embed(PairFile(tmp_path / "p.json", [Pair(a, b, 1)], {}))

@@ -8,6 +8,7 @@ import pytest
 from magface_al.command.errors import UserError
 from magface_al.embedding.store import read_features
 from magface_al.embedding.store_writer import FeatureWriter
+from magface_al.metrics.cosine import LARGEST
 
 
 def any_float32(count, seed=0):
@@ -19,7 +20,7 @@ def any_float32(count, seed=0):
 @pytest.mark.parametrize("name", ["f.list", "f.npy"])
 def test_a_store_is_read_back_exactly(tmp_path, name):
     embeddings = any_float32(40_000)[: 150 * 128].reshape(150, 128)
-    embeddings = np.clip(embeddings, -1e10, 1e10)
+    embeddings = np.clip(embeddings, -LARGEST, LARGEST)
     names = [f"person/{k}.jpg" for k in range(150)]
     writer = FeatureWriter(tmp_path / name, {"run": 1})
     for start in range(0, 150, 40):
@@ -28,7 +29,7 @@ def test_a_store_is_read_back_exactly(tmp_path, name):
     store = read_features(tmp_path / name)
     assert store.names == names
     assert np.array_equal(store.embeddings, embeddings)
-    assert store.manifest == {"manifest": True}
+    assert store.origin.entries == {"manifest": True}
     assert not list(tmp_path.glob("*.part*"))
 
 
@@ -45,7 +46,7 @@ def test_official_magface_features_are_read(shared_data):
     ("lines", "message"),
     [
         ("a 1 2\nb 1 2 3\n", "line 2: 3 values, expected 2"),
-        ("a 1 2\n\nb 1 nan\n", "line 3: a value is inf or nan"),
+        ("a 1 2\n\nb 1 nan\n", "line 3: a value that is inf, nan or beyond 1,000,000"),
         ("a 1 x\n", "line 1: a value is not a number"),
         ("a\n", "line 1: no values"),
         ("\n", "no embeddings in it"),

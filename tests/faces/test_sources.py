@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -160,3 +162,25 @@ def test_what_a_source_and_a_map_of_labels_are_stands_in_one_place():
     for text, owner in owners.items():
         found = [path.name for path in Path(magface_al.__file__).parent.rglob("*.py") if text in path.read_text()]
         assert found == [owner], text
+
+
+@pytest.mark.parametrize(
+    ("announced", "said"), [(10, None), (12, "property announces 12 classes"), (9, "has label 9, but")]
+)
+def test_a_property_that_disagrees_is_said_or_refused(people, tmp_path, run_script, announced, said):
+    shutil.copytree(people / "records", tmp_path / "records")
+    (tmp_path / "records" / "property").write_text(f"{announced},112,112\n")
+    refused = announced < 10
+    flags = ["--rec", "records/train.rec", "--output_dir", "out"]
+    done = run_script("prepare_data.py", "rec2folder", *flags, code=2 if refused else 0).stderr
+    assert said in done if said else "property" not in done
+    outcome = pytest.raises(UserError, match=said) if refused else nullcontext()
+    with outcome, open_source(tmp_path / "records") as source:
+        assert len(source.notes) == (said is not None)
+        assert all(said in note for note in source.notes)
+
+
+def test_a_path_of_a_megabyte_does_not_make_room_for_all(tmp_path):
+    (tmp_path / "t.list").write_text("a.png 0 1 0\n" * 1000 + "a" * 1_000_000 + " 0 1 0\n")
+    with pytest.raises(UserError, match="line 1001: 'aaa.* expected a path of at most 255 bytes a name"):
+        open_source(tmp_path / "t.list")

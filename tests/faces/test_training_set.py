@@ -30,7 +30,7 @@ def damaged(folder, people, how):
     [
         ("truncated", "train.rec: offset .* bytes, so the file is truncated; copy it again"),
         ("index past the end", "train.idx: record 99 starts at offset 99999999, but train.rec has"),
-        ("property", "record 31 has label 5, but property announces 5 classes, numbered from 0"),
+        ("property", "has label 9, but property announces 5 classes, numbered from 0"),
         ("property broken", "property: line 1: 'many', expected `classes,height,width`"),
     ],
 )

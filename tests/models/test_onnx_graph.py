@@ -39,7 +39,7 @@ def test_gen_features_runs_a_graph(run_script, tmp_path, faces, adaface, graph):
     by_graph, by_torch = read_features(tmp_path / "onnx.npy"), read_features(tmp_path / "pth.npy")
     assert by_graph.names == by_torch.names
     np.testing.assert_allclose(by_graph.embeddings, by_torch.embeddings, atol=1e-4)
-    assert by_graph.manifest["checkpoint"]["arch"] == TINY
+    assert by_graph.origin.entries["checkpoint"]["arch"] == TINY
     assert (by_graph.flip(), by_torch.flip()) == ("sum", "sum")
 
 

@@ -49,3 +49,14 @@ def test_how_a_pair_was_chosen_is_not_forgotten(tmp_path, earlier, later, kept):
     ]
     (pair,) = join_files(files).pairs
     assert (pair.label, pair.extra) == (1, {**kept, "annotator": "bob"})
+
+
+def test_links_in_a_circle_are_just_no_image(tmp_path, write_pairs_file, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").symlink_to("b.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    files = [
+        read_pairs(write_pairs_file([{"image1": "a.png", "image2": "c", "label": 1}], name))
+        for name in ("x.json", "y.json")
+    ]
+    assert len(join_files(files).pairs) == 1

@@ -60,3 +60,28 @@ def test_pairs_are_described_in_words():
     assert describe(pairs) == "3 pairs (1 same, 1 different, 1 unanswered)"
     assert describe(pairs[:1]) == "1 pair (1 same)"
     assert describe([]) == "no pairs"
+
+
+@pytest.mark.parametrize("second", [("a", "b"), ("b", "a")])
+def test_a_pair_with_both_labels_is_refused_where_answers_are_the_truth(write_pairs_file, second):
+    entries = [("a", "c", 0), ("a", "b", 1), ("a", "b", None), (*second, 0), ("c", "a", 0)]
+    found = read_pairs(
+        write_pairs_file([{"image1": image1, "image2": image2, "label": label} for image1, image2, label in entries])
+    )
+    assert found.with_both_labels() == [(1, 3)]
+    with pytest.raises(UserError, match=r"pair 1 \(1\) and pair 3 \(0\) are the same two images with both labels"):
+        found.labelled()
+    same = read_pairs(write_pairs_file([{"image1": "a", "image2": "b", "label": 1}] * 2))
+    assert len(same.labelled().pairs) == 2
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "\ud800.png", "x" * 256, "x/" * 2100 + "a.png", ""])
+def test_what_no_file_is_called_is_refused(write_pairs_file, name):
+    with pytest.raises(UserError, match='pair 0: key "image1" is '):
+        read_pairs(write_pairs_file([{"image1": name, "image2": "b", "label": 1}]))
+
+
+@pytest.mark.parametrize("root", [3, ["a"], "a\0b", {}])
+def test_a_root_that_is_no_folder_is_refused(write_pairs_file, root):
+    with pytest.raises(UserError, match='key "root" is '):
+        read_pairs(write_pairs_file({"pairs": [{"image1": "a", "image2": "b", "label": 1}], "root": root}))
