@@ -1,0 +1,113 @@
+"""The feedback file and the database: what the one says and the other does not know; the file before is kept; written whole."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from magface_al.command.files import open_regular, sha256
+from magface_al.command.outputs import replacing
+from magface_al.labelling.answer_store import AnswerStore, StoredPair
+from magface_al.labelling.answers import Answers
+from magface_al.labelling.catalogue import stored_pairs
+from magface_al.labelling.events import Event, pair_id
+from magface_al.labelling.imports import as_asked, events_of_feedback
+from magface_al.pairs.pair_file import Pair, PairFile, pairs_json, read_pairs
+
+_KNOWN = "feedback_sha256"  # the fact: SHA-256 of a feedback file all of whose answers are in the database
+
+
+class ChangedMeanwhileError(Exception):
+    """Another program has written the file since it was last taken in."""
+
+
+class FeedbackFile:
+    """One feedback file and its database. The file is never written over while it says what the database does not know."""
+
+    def __init__(self, path: Path, store: AnswerStore) -> None:
+        self.path, self._store = path, store
+        self._known = store.fact(_KNOWN)
+        self._kept = False  # whether the file before this run stands in NAME.bak
+
+    def take_in(self, pair_file: PairFile) -> int | None:
+        """Put into the database what the file says and the database does not know: all of it or, where the run is killed,
+        nothing. Returns how many answers those were; None where there is no file, or where this database has written it.
+
+        An answer that was withdrawn since is known, so an old file brings none back. pair_file: see events_of_feedback.
+
+        Raises UserError for a file that is no pairs file, NotSaved where the database does not take the answers.
+        """
+        digest = self._digest()
+        if digest in (None, self._known):
+            return None
+        feedback = read_pairs(self.path)
+        fresh = _unknown_events(feedback, pair_file, self._store)
+        about = {event.pair_id for event in fresh}
+        known = {stored.pair_id for stored in self._store.pairs()}
+        pairs = [as_asked(stored) for key, stored in stored_pairs(feedback).items() if key in about - known]
+        with self._store.transaction():
+            self._store.put_pairs(pairs)
+            self._store.append(fresh)
+            self._store.put_fact(_KNOWN, str(digest))
+        self._known = digest
+        return len(fresh)
+
+    def write(self, pairs: Iterable[Pair], extra: Mapping[str, Any]) -> None:
+        """Write the file whole or not at all; the first time in a run, the one before becomes NAME.bak.
+
+        Raises ChangedMeanwhileError, with nothing written, if it is not the file that was last taken in or written.
+        """
+        sha = hashlib.sha256()
+        with replacing(self.path, "wb", durable=True) as file:
+            for text in pairs_json(pairs, **extra):
+                data = text.encode("utf-8", "backslashreplace")
+                file.write(data)
+                sha.update(data)
+            before = self._digest()
+            if before not in (None, self._known):
+                raise ChangedMeanwhileError
+            if before not in (None, sha.hexdigest()):
+                self._keep()
+        self._known = sha.hexdigest()
+        self._store.put_fact(_KNOWN, self._known)
+
+    def _keep(self) -> None:
+        """A copy, not the file itself under another name, so that at no moment it is missing."""
+        if not self._kept:
+            backup = self.path.with_name(self.path.name + ".bak")
+            with open_regular(self.path) as old, replacing(backup, "wb", durable=True) as new:
+                shutil.copyfileobj(old, new)
+            self._kept = True
+
+    def _digest(self) -> str | None:
+        """SHA-256 of the file as it is now; None where there is none, or one of no bytes, which says nothing."""
+        try:
+            return sha256(self.path) if self.path.stat().st_size else None
+        except FileNotFoundError:
+            return None
+
+
+def _unknown_events(feedback: PairFile, pair_file: PairFile, store: AnswerStore) -> list[Event]:
+    """The answers of the file that the database has never had, be they withdrawn since."""
+    answers = Answers(store.events())
+    known = {_content(event) for event in answers.events()}
+    names = _exported_names(store.pairs())
+    asked = {key: stored.pair for key, stored in stored_pairs(pair_file).items()}
+    found = [
+        replace(event, pair_id=names.get(event.pair_id, event.pair_id)) for event in events_of_feedback(feedback, asked)
+    ]
+    return [event for event in found if answers.event(event.event_id) is None and _content(event) not in known]
+
+
+def _content(event: Event) -> tuple[object, ...]:
+    """What an export keeps of an event; its id is not among it."""
+    return event.kind, event.pair_id, event.annotator, event.answer, event.answered_at
+
+
+def _exported_names(known: Iterable[StoredPair]) -> dict[str, str]:
+    """The id that a pair gets by the whole paths under which it is exported beside pairs of another folder -> its own id."""
+    return {pair_id(stored.placed()): stored.pair_id for stored in known}
