@@ -12,7 +12,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,6 +105,10 @@ class AnswerStore:
                 rows,
             )
 
+    def is_empty(self) -> bool:
+        """Whether nobody has answered anything yet."""
+        return self._connection.execute("SELECT 1 FROM events LIMIT 1").fetchone() is None
+
     def events(self) -> Iterator[Event]:
         """All events in the order in which they arrived, but the unreadable ones."""
         columns = "event_id, kind, pair_id, annotator, answered_at, answer, undoes, seconds, details, received_at"
@@ -117,26 +121,36 @@ class AnswerStore:
 
     def put_pairs(self, pairs: Iterable[StoredPair]) -> None:
         """Remember pairs, so that answers stay exportable when the next pairs file no longer names them."""
-        rows = [(known.pair_id, json.dumps(known.pair.to_dict()), _storable(known.folder)) for known in pairs]
+        rows = ((known.pair_id, json.dumps(known.pair.to_dict()), _storable(known.folder)) for known in pairs)
         with self.transaction():
             self._connection.executemany(
                 "INSERT INTO pairs VALUES (?, ?, ?) ON CONFLICT (pair_id) DO UPDATE SET entry = excluded.entry, "
-                "folder = excluded.folder",
+                "folder = excluded.folder WHERE entry != excluded.entry OR folder != excluded.folder",
                 rows,
             )
 
-    def pairs(self) -> Iterator[StoredPair]:
-        """Every pair ever put in that can be read. NaN and infinity, which earlier versions took in, become null."""
+    def pairs(self, without: Collection[str] = ()) -> Iterator[StoredPair]:
+        """Every pair ever put in that can be read, but those with the ids that are left out.
+
+        NaN and infinity, which earlier versions took in, become null.
+        """
+        folders: dict[str | bytes, Path] = {}
         for pair_id, text, folder in self._rows("SELECT pair_id, entry, folder FROM pairs ORDER BY rowid"):
+            if pair_id in without:
+                continue
             try:
                 entry = _DECODER.decode(text)
                 images, label = (entry.pop("image1"), entry.pop("image2")), entry.pop("label")
-                place = os.fsdecode(folder)
+                if folder not in folders:
+                    folders[folder] = Path(os.fsdecode(folder))
             except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
                 continue
-            paths = all(isinstance(name, str) and is_path(name) for name in (*images, place))
-            if isinstance(pair_id, str) and paths and label in (0, 1, None):
-                yield StoredPair(pair_id, Pair(*images, label, entry), Path(place))
+            if (
+                isinstance(pair_id, str)
+                and label in (0, 1, None)
+                and all(map(_is_path, (*images, str(folders[folder]))))
+            ):
+                yield StoredPair(pair_id, Pair(*images, label, entry), folders[folder])
 
     def put_leases(self, leases: Sequence[Lease], gone: Sequence[tuple[str, str, str]]) -> None:
         """Write leases given or renewed and remove those given up, (pair_id, annotator, client).
@@ -229,6 +243,10 @@ _DECODER = json.JSONDecoder(parse_constant=lambda _: None, parse_float=lambda te
 
 def _finite(value: float) -> float | None:
     return value if abs(value) < float("inf") else None
+
+
+def _is_path(name: object) -> bool:
+    return isinstance(name, str) and is_path(name)
 
 
 def _storable(folder: Path) -> str | bytes:

@@ -46,9 +46,8 @@ class FeedbackFile:
             return None
         feedback = read_pairs(self.path)
         fresh = _unknown_events(feedback, pair_file, self._store)
-        about = {event.pair_id for event in fresh}
-        known = {stored.pair_id for stored in self._store.pairs()}
-        pairs = [as_asked(stored) for key, stored in stored_pairs(feedback).items() if key in about - known]
+        new = {event.pair_id for event in fresh} - {stored.pair_id for stored in self._store.pairs()}
+        pairs = [as_asked(stored) for key, stored in stored_pairs(feedback).items() if key in new] if new else []
         with self._store.transaction():
             self._store.put_pairs(pairs)
             self._store.append(fresh)
@@ -96,9 +95,9 @@ def _unknown_events(feedback: PairFile, pair_file: PairFile, store: AnswerStore)
     answers = Answers(store.events())
     known = {_content(event) for event in answers.events()}
     names = _exported_names(store.pairs())
-    asked = {key: stored.pair for key, stored in stored_pairs(pair_file).items()}
     found = [
-        replace(event, pair_id=names.get(event.pair_id, event.pair_id)) for event in events_of_feedback(feedback, asked)
+        replace(event, pair_id=names.get(event.pair_id, event.pair_id))
+        for event in events_of_feedback(feedback, pair_file.pairs)
     ]
     return [event for event in found if answers.event(event.event_id) is None and _content(event) not in known]
 

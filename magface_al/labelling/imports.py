@@ -42,33 +42,36 @@ _LABEL_STUDIO_CHOICES = {
 _MOST_PARTS = 50  # of a path, from its end, by which an image is found
 
 
-def events_of_feedback(feedback: PairFile, asked: Mapping[str, Pair] | None = None) -> list[Event]:
+def events_of_feedback(feedback: PairFile, asked: Sequence[Pair] = ()) -> list[Event]:
     """The answers that a feedback file (or any labelled pairs file) holds; inferred labels are none.
 
     The label is what every script reads: one that says something else than the answer beside it was changed by hand, and
     counts as a ruling.
 
-    asked  id -> pair of the pairs file: what that says itself (a bare label, say) is no answer
+    asked  pairs of the pairs file: what that says itself (a bare label, say) is no answer
     """
     events = []
+    said_before = {pair.key(): _said(pair) for pair in asked}
     for pair in feedback.pairs:
-        key, stated = pair_id(pair), pair.extra.get("answer")
-        if asked and key in asked and _said(asked[key]) == _said(pair):
+        stated, label = pair.extra.get("answer"), ANSWER_OF.get(pair.label) if pair.label is not None else None
+        if (stated is None and label is None and "answers" not in pair.extra) or said_before.get(pair.key()) == _said(
+            pair
+        ):
             continue
-        label = ANSWER_OF.get(pair.label) if pair.label is not None else None
-        if not pair.extra.get("inferred"):
-            said = (
-                stated_votes(pair)
-                if "answers" in pair.extra or stated is not None
-                else [{**pair.extra, "answer": label}]
-            )
-            for vote in said:
-                if vote.get("answer") in ANSWERS:
-                    kind = "ruling" if vote.get("ruling") is True else "answer"
-                    events.append(_event(key, kind, vote.get("annotator"), vote["answer"], vote, feedback.path.name))
+        key = pair_id(pair)
+        for vote in [] if pair.extra.get("inferred") else _votes(pair, label):
+            if vote.get("answer") in ANSWERS:
+                kind = "ruling" if vote.get("ruling") is True else "answer"
+                events.append(_event(key, kind, vote.get("annotator"), vote["answer"], vote, feedback.path.name))
         if label is not None and stated not in (None, label):
             events.append(_event(key, "ruling", None, label, {}, feedback.path.name))
     return events
+
+
+def _votes(pair: Pair, label: str | None) -> list[dict[str, Any]]:
+    if isinstance(pair.extra.get("answers"), list) or pair.extra.get("answer") is not None:
+        return stated_votes(pair)
+    return [{**pair.extra, "answer": label}]  # somebody's label, from wherever
 
 
 def _said(pair: Pair) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ Several threads may call it. It owns the lock, the database and the State; what 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from magface_al.command.errors import WorkError
 from magface_al.command.words import counted
 from magface_al.labelling import views
-from magface_al.labelling.answer_store import AnswerStore, StoredPair
+from magface_al.labelling.answer_store import AnswerStore
 from magface_al.labelling.answers import Answers, undo_fault
 from magface_al.labelling.assignment import Settings
 from magface_al.labelling.catalogue import Catalogue
@@ -47,11 +47,11 @@ class Labeller:
         self._note = note
         self._export_error: str | None = None
         self._load()
-        store.put_pairs(changed(self.catalogue.current, {known.pair_id: known for known in store.pairs()}))
 
     def _load(self) -> None:
-        """What the database holds, beside the pairs file."""
-        self.catalogue = Catalogue(self._pair_file, self._store.pairs(), self._gold_file)
+        """What the database holds, beside the pairs file, whose pairs it remembers from now on."""
+        self.catalogue = Catalogue(self._pair_file, self._store.pairs, self._gold_file)
+        self._store.put_pairs(self.catalogue.current.values())
         self._state = State(self.catalogue, Answers(self._store.events()), self._store.leases(), self._settings)
 
     @property
@@ -232,8 +232,3 @@ class Labeller:
 def taken_in_words(count: int, feedback_path: Path, database: Path) -> str:
     """What to say of answers that were in the feedback file alone."""
     return f"{feedback_path} held {counted(count, 'answer')} that {database} did not have; taken in"
-
-
-def changed(current: Mapping[str, StoredPair], before: Mapping[str, StoredPair]) -> list[StoredPair]:
-    """Those of the pairs that are not in the database as they are now."""
-    return [known for key, known in current.items() if before.get(key) != known]

@@ -52,7 +52,7 @@ def open_labeller(
         note(f"{path} is corrupt and was moved to {aside}; the answers are taken from the last export")
     taken_in: list[tuple[Path, str]] = []
     try:
-        is_new = next(store.events(), None) is None
+        is_new = store.is_empty()
         count = FeedbackFile(feedback_path, store).take_in(pair_file)
         if is_new and count is not None:
             taken_in.append((feedback_path, "the answers that it holds"))
