@@ -33,6 +33,10 @@ class FeedbackFile:
         self._known = store.fact(_KNOWN)
         self._kept = False  # whether the file before this run stands in NAME.bak
 
+    def distrust(self) -> None:
+        """The database is damaged: take in the file, which may have what was lost, although it has been taken in before."""
+        self._known = None
+
     def take_in(self, pair_file: PairFile) -> int | None:
         """Put into the database what the file says and the database does not know: all of it or, where the run is killed,
         nothing. Returns how many answers those were; None where there is no file, or where this database has written it.

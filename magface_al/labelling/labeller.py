@@ -53,6 +53,8 @@ class Labeller:
         self.catalogue = Catalogue(self._pair_file, self._store.pairs, self._gold_file)
         self._store.put_pairs(self.catalogue.current.values())
         self._state = State(self.catalogue, Answers(self._store.events()), self._store.leases(), self._settings)
+        if self._store.unreadable:
+            self._feedback.distrust()
 
     @property
     def feedback_path(self) -> Path:

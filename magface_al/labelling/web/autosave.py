@@ -35,6 +35,7 @@ class Autosave:
     async def running(self, _: object) -> AsyncIterator[None]:
         """Export at the start and while the server runs; whoever started it exports at the end."""
         self._wanted = asyncio.Event()
+        await asyncio.to_thread(self._export)
         task = asyncio.create_task(self._run(self._wanted))
         yield
         task.cancel()
@@ -42,7 +43,6 @@ class Autosave:
             await task
 
     async def _run(self, wanted: asyncio.Event) -> None:
-        await asyncio.to_thread(self._export)
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(wanted.wait(), LOOK_EVERY)
