@@ -7,7 +7,7 @@ from pathlib import Path
 
 from magface_al.labelling.answer_store import StoredPair
 from magface_al.labelling.events import image_id, pair_id
-from magface_al.pairs.pair_file import Pair, PairFile
+from magface_al.pairs.pair_file import Pair, PairFile, is_there
 
 
 class Catalogue:
@@ -77,6 +77,6 @@ def stored_pairs(pair_file: PairFile) -> dict[str, StoredPair]:
 def folder_of_images(pair_file: PairFile) -> Path:
     """The folder from which most of the file's relative names start: its own, its "root", or the working directory."""
     places = [pair_file.path.parent, Path(str(pair_file.extra.get("root", ""))), Path()]
-    names = pair_file.images()[:200]
-    found = [sum((place / name).exists() for name in names) for place in places]
+    names = {name for pair in pair_file.pairs[:100] for name in (pair.image1, pair.image2)}
+    found = [sum(is_there(place / name) for name in names) for place in places]
     return places[found.index(max(found))].resolve()

@@ -67,7 +67,7 @@ class PairFile:
     def locate(self, image: str) -> Path:
         """The image's place on disk: relative to the JSON's folder, to its "root" key, or to the working directory."""
         places = [self.path.parent / image, Path(str(self.extra.get("root", ""))) / image]
-        return next((place for place in places if place.exists()), Path(image))
+        return next((place for place in places if is_there(place)), Path(image))
 
     def labelled(self) -> PairFile:
         """The pairs that somebody has answered. Raises UserError if there are none."""
@@ -94,6 +94,14 @@ class PairFile:
     def images(self) -> list[str]:
         """Every image named, once, in order of first appearance."""
         return list(dict.fromkeys(name for pair in self.pairs for name in (pair.image1, pair.image2)))
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is called that; what is too long for a name, or has characters that none has, is nowhere."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def read_pairs(path: Path) -> PairFile:

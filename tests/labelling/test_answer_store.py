@@ -16,7 +16,18 @@ from magface_al.labelling.answer_store import AnswerStore, Lease, NotSaved, Stor
 from magface_al.pairs.pair_file import Pair
 from tests.support.answers import an_event
 
-COLUMNS = ("event_id", "kind", "pair_id", "annotator", "answered_at", "answer", "undoes", "seconds", "details", "received_at")
+COLUMNS = (
+    "event_id",
+    "kind",
+    "pair_id",
+    "annotator",
+    "answered_at",
+    "answer",
+    "undoes",
+    "seconds",
+    "details",
+    "received_at",
+)
 BAD = [b"\xff\x00", 7, 1e308, float("inf"), "", "\x00", "none", "[]", '{"left": [], "bad": 1, "mode": {}}', "[" * 5000]
 
 
@@ -76,7 +87,9 @@ def test_a_full_disk_saves_nothing_and_is_over_when_there_is_room(store):
 @pytest.mark.parametrize("column", COLUMNS)
 def test_a_damaged_row_is_left_out_or_read_without_what_is_damaged(path, column, value):
     before = AnswerStore(path)
-    before.append([an_event("different"), an_event("bad_image", details={"bad": "both"}), an_event("same", seconds=1.5)])
+    before.append(
+        [an_event("different"), an_event("bad_image", details={"bad": "both"}), an_event("same", seconds=1.5)]
+    )
     before.close()
     change(path, f"UPDATE events SET {column} = ? WHERE seq = 2", value)
     after = AnswerStore(path)

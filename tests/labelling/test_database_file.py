@@ -45,7 +45,9 @@ def test_a_database_that_others_may_read_is_narrowed_and_a_note_says_so(tmp_path
     umask(0)
     store, aside = open_store(tmp_path / "f.sqlite")
     assert set(rights(tmp_path).values()) == {"0o600"}
-    assert store.notes[0] == f"{tmp_path / 'f.sqlite'} could be read by others (rights 0664); it is its owner's alone now"
+    assert (
+        store.notes[0] == f"{tmp_path / 'f.sqlite'} could be read by others (rights 0664); it is its owner's alone now"
+    )
     assert aside is None
     store.close()
     again = AnswerStore(tmp_path / "f.sqlite")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from magface_al.command.errors import UserError
-from magface_al.pairs.pair_file import Pair, describe, join_files, read_pairs, write_pairs
+from magface_al.pairs.pair_file import Pair, PairFile, describe, join_files, read_pairs, write_pairs
 from magface_al.pairs.people import contradictions, image_identities
 
 
@@ -79,3 +81,35 @@ def test_joined_files_know_an_image_by_its_place_and_never_let_go_of_a_random_sl
     assert [(pair.label, pair.is_holdout()) for pair in joined.pairs] == [(1, True), (1, False)]
     assert set(joined.images()) == {str(tmp_path / name) for name in ("a.png", "b.png", "c.png")}
     assert [pair.label for pair in joined.without_holdout().pairs] == [1]
+
+
+def test_a_pair_stands_on_a_line_of_its_own_and_everything_comes_back(tmp_path):
+    pairs = [Pair("a", "ü\u2028\udc80", 1, {"similarity": 0.5, "mine": {"x": [1, "two\n"]}}), Pair("c", "d", None)]
+    write_pairs(tmp_path / "p.json", pairs, root="/x", seen={"a": [1]})
+    text = (tmp_path / "p.json").read_text()
+    assert text.split("\n")[:2] == ["{", '  "pairs": [']
+    assert [line.strip(" ,") for line in text.split("\n") if "image1" in line][
+        1
+    ] == '{"image1": "c", "image2": "d", "label": null}'
+    again = read_pairs(tmp_path / "p.json")
+    assert (again.pairs, again.extra) == (pairs, {"root": "/x", "seen": {"a": [1]}})
+
+
+def test_no_pairs_and_no_further_keys_are_json_too(tmp_path):
+    write_pairs(tmp_path / "p.json", [])
+    assert json.loads((tmp_path / "p.json").read_text()) == {"pairs": []}
+
+
+def test_numbers_that_json_does_not_have_leave_the_old_file(tmp_path):
+    write_pairs(tmp_path / "p.json", [Pair("a", "b", None)])
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_pairs(tmp_path / "p.json", [Pair("a", "b", None, {"similarity": float("nan")})])
+    assert len(read_pairs(tmp_path / "p.json").pairs) == 1
+
+
+@pytest.mark.parametrize("root", ["x" * 5000, "\x00", "\ud800", 7, None, []])
+def test_an_image_is_looked_for_wherever_the_root_points(tmp_path, root):
+    (tmp_path / "a.png").touch()
+    pairs = PairFile(tmp_path / "p.json", [], {"root": root})
+    assert pairs.locate("a.png") == tmp_path / "a.png"
+    assert pairs.locate("y" * 5000).name == "y" * 5000
