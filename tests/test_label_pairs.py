@@ -353,6 +353,13 @@ def test_pairs_and_feedback_must_be_two_files(questions, run_script):
     assert "pairs.json: would be written over, and is an input (--pairs_file)" in done.stderr
 
 
+def test_feedback_and_csv_must_be_two_files(questions, run_script):
+    done = run_script(
+        "label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "f.csv", "--export_only", code=2
+    )
+    assert "f.csv: is both the --feedback_file and the --csv_file" in done.stderr
+
+
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])
 def test_without_the_extra_the_message_says_what_to_install(questions, run_process, package):
     (questions / f"{package}.py").write_text(f"raise ModuleNotFoundError('no', name='{package}')")

@@ -9,6 +9,7 @@ that this module does not know are kept when the file is written again.
 from __future__ import annotations
 
 import json
+import reprlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from magface_al.command.outputs import replacing
 from magface_al.command.words import counted
 
 SAME, DIFFERENT = 1, 0
+_SHORT = reprlib.Repr()  # for messages: whatever stands in a file, in a line
+_SHORT.maxstring = _SHORT.maxother = 100
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # with indent it would be ten times slower
 
 
@@ -116,26 +119,48 @@ def read_pairs(path: Path) -> PairFile:
     pairs = [_read_pair(path, index, entry) for index, entry in enumerate(content["pairs"])]
     if not pairs:
         raise UserError(f"{path}: the list of pairs is empty")
-    return PairFile(path, pairs, {key: value for key, value in content.items() if key != "pairs"})
+    extra = {key: value for key, value in content.items() if key != "pairs"}
+    _refuse_deep(f"{path}: ", extra)
+    return PairFile(path, pairs, extra)
 
 
 def _read_pair(path: Path, index: int, entry: Any) -> Pair:
     if not isinstance(entry, dict):
-        raise UserError(f'{path}: pair {index}: {entry!r}, expected an object with "image1", "image2" and "label"')
+        raise UserError(
+            f'{path}: pair {index}: {_SHORT.repr(entry)}, expected an object with "image1", "image2" and "label"'
+        )
     for key in ("image1", "image2"):
         if not isinstance(entry.get(key), str) or not entry[key]:
-            found = repr(entry[key]) if key in entry else "missing"
+            found = _SHORT.repr(entry[key]) if key in entry else "missing"
             raise UserError(f'{path}: pair {index}: key "{key}" is {found}, expected the path of an image')
         if not is_path(entry[key]):
-            raise UserError(f'{path}: pair {index}: key "{key}" is {entry[key]!r}, which no file can be called')
+            raise UserError(
+                f'{path}: pair {index}: key "{key}" is {_SHORT.repr(entry[key])}, which no file can be called'
+            )
     label = entry.get("label")
     if "label" not in entry or not (label is None or (type(label) in (int, float, bool) and label in (0, 1))):
-        found = repr(label) if "label" in entry else "missing"
+        found = _SHORT.repr(label) if "label" in entry else "missing"
         raise UserError(
             f'{path}: pair {index}: key "label" is {found}, expected 1 (same), 0 (different) or null (not yet answered)'
         )
     extra = {key: value for key, value in entry.items() if key not in ("image1", "image2", "label")}
+    _refuse_deep(f"{path}: pair {index}: ", extra)
     return Pair(entry["image1"], entry["image2"], None if label is None else int(label), extra)
+
+
+def _refuse_deep(where: str, extra: Mapping[str, Any]) -> None:
+    """What can just be read could not be written again, from a place in the program that is deeper itself."""
+    for key, value in extra.items():
+        if isinstance(value, list | dict) and _is_deep(value, 50):
+            raise UserError(f"{where}key {_SHORT.repr(key)} holds lists inside lists, more than 50 levels of them")
+
+
+def _is_deep(value: Any, levels: int) -> bool:
+    if not isinstance(value, list | dict):
+        return False
+    return levels == 0 or any(
+        _is_deep(inner, levels - 1) for inner in (value.values() if isinstance(value, dict) else value)
+    )
 
 
 def join_files(files: Sequence[PairFile]) -> PairFile:

@@ -113,3 +113,33 @@ def test_an_image_is_looked_for_wherever_the_root_points(tmp_path, root):
     pairs = PairFile(tmp_path / "p.json", [], {"root": root})
     assert pairs.locate("a.png") == tmp_path / "a.png"
     assert pairs.locate("y" * 5000).name == "y" * 5000
+
+
+def test_what_could_not_be_written_again_is_refused(tmp_path):
+    path = tmp_path / "p.json"
+    for levels, told in ((40, False), (60, True), (400, True)):
+        nested = "[" * levels + "]" * levels
+        for text in (f'[{{"image1": "a", "image2": "b", "label": 1, "mine": {nested}}}]',
+                     f'{{"pairs": [{{"image1": "a", "image2": "b", "label": 1}}], "mine": {nested}}}'):  # fmt: skip
+            path.write_text(text)
+            if told:
+                with pytest.raises(UserError, match="key 'mine' holds lists inside lists"):
+                    read_pairs(path)
+            else:
+                read_pairs(path)
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 10_000, ["x"] * 10_000, [[[[[[[[[[]]]]]]]]]], {"a": {"b": "c" * 10_000}}, 10**400]
+)
+def test_a_refusal_is_short_whatever_stands_in_the_file(tmp_path, value):
+    good = {"image1": "a", "image2": "b", "label": 1}
+    for entry in (
+        value,
+        {**good, "image1": value if not isinstance(value, str) else "\x00" + value},
+        {**good, "label": value},
+    ):
+        (tmp_path / "p.json").write_text(json.dumps([entry]))
+        with pytest.raises(UserError) as error:
+            read_pairs(tmp_path / "p.json")
+        assert len(str(error.value)) < 1000
