@@ -57,7 +57,7 @@ class AnswerStore:
     """One database, opened for this process alone. Not safe for several threads at once: the caller holds a lock.
 
     notes       what the user should know of it
-    unreadable  ids of events that stand in it and that nobody can make sense of; they are left where they are
+    unreadable  ids of events and pairs that stand in it and that nobody can make sense of; they are left where they are
     lost        once another program has deleted, moved or replaced it: what has become of the answers. Nothing is saved then.
     """
 
@@ -143,13 +143,13 @@ class AnswerStore:
                 images, label = (entry.pop("image1"), entry.pop("image2")), entry.pop("label")
                 if folder not in folders:
                     folders[folder] = Path(os.fsdecode(folder))
+                if not isinstance(pair_id, str) or label not in (0, 1, None):
+                    raise ValueError("not a pair")
+                if not all(map(_is_path, (*images, str(folders[folder])))):
+                    raise ValueError("not two paths")
             except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
-                continue
-            if (
-                isinstance(pair_id, str)
-                and label in (0, 1, None)
-                and all(map(_is_path, (*images, str(folders[folder]))))
-            ):
+                self.unreadable.add(pair_id)
+            else:
                 yield StoredPair(pair_id, Pair(*images, label, entry), folders[folder])
 
     def put_leases(self, leases: Sequence[Lease], gone: Sequence[tuple[str, str, str]]) -> None:
@@ -201,7 +201,8 @@ class AnswerStore:
         if self._identities[1] is None:  # the log begins with the first write
             self._identities[1] = now[1]
         if now != self._identities:
-            self.lost = f"{self.path} was deleted, moved or replaced while the labeller ran, which saves nothing any more; {self._rescue()}"
+            what = f"{self.path} was deleted, moved or replaced while the labeller ran, which saves nothing any more"
+            self.lost = f"{what}; {self._rescue()}"
             return False
         return True
 
@@ -225,6 +226,7 @@ class AnswerStore:
 
     def close(self) -> None:
         """Fold the log into the database and let go of it; again changes nothing."""
+        self.in_place()  # or what it holds is rescued
         self._closed = True
         self._connection.close()
 

@@ -26,7 +26,10 @@ class ChangedMeanwhileError(Exception):
 
 
 class FeedbackFile:
-    """One feedback file and its database. The file is never written over while it says what the database does not know."""
+    """One feedback file and its database. The file is never written over while it says what the database does not know.
+
+    take_in and remember use the database, so the caller holds its lock; the others take long and need none.
+    """
 
     def __init__(self, path: Path, store: AnswerStore) -> None:
         self.path, self._store = path, store
@@ -37,9 +40,13 @@ class FeedbackFile:
         """The database is damaged: take in the file, which may have what was lost, although it has been taken in before."""
         self._known = None
 
+    def is_known(self) -> bool:
+        """Whether there is nothing to take in: no file, or the one that was last taken in or written."""
+        return self._digest() in (None, self._known)
+
     def take_in(self, pair_file: PairFile) -> int | None:
         """Put into the database what the file says and the database does not know: all of it or, where the run is killed,
-        nothing. Returns how many answers those were; None where there is no file, or where this database has written it.
+        nothing. Returns how many answers those were; None where it is known.
 
         An answer that was withdrawn since is known, so an old file brings none back. pair_file: see events_of_feedback.
 
@@ -48,12 +55,14 @@ class FeedbackFile:
         digest = self._digest()
         if digest in (None, self._known):
             return None
-        feedback = read_pairs(self.path)
-        fresh = _unknown_events(feedback, pair_file, self._store)
-        new = {event.pair_id for event in fresh} - {stored.pair_id for stored in self._store.pairs()}
-        pairs = [as_asked(stored) for key, stored in stored_pairs(feedback).items() if key in new] if new else []
         with self._store.transaction():
-            self._store.put_pairs(pairs)
+            feedback = read_pairs(self.path)
+            found = _events_of(feedback, pair_file, self._store)
+            fresh = _unknown(found, self._store)
+            missing = {event.pair_id for event in found} - {stored.pair_id for stored in self._store.pairs()}
+            if missing:
+                pairs = stored_pairs(feedback)
+                self._store.put_pairs(as_asked(pairs[key]) for key in missing & pairs.keys())
             self._store.append(fresh)
             self._store.put_fact(_KNOWN, str(digest))
         self._known = digest
@@ -76,7 +85,10 @@ class FeedbackFile:
             if before not in (None, sha.hexdigest()):
                 self._keep()
         self._known = sha.hexdigest()
-        self._store.put_fact(_KNOWN, self._known)
+
+    def remember(self) -> None:
+        """Keep for the next start which file was last written."""
+        self._store.put_fact(_KNOWN, str(self._known))
 
     def _keep(self) -> None:
         """A copy, not the file itself under another name, so that at no moment it is missing."""
@@ -94,15 +106,17 @@ class FeedbackFile:
             return None
 
 
-def _unknown_events(feedback: PairFile, pair_file: PairFile, store: AnswerStore) -> list[Event]:
-    """The answers of the file that the database has never had, be they withdrawn since."""
+def _events_of(feedback: PairFile, pair_file: PairFile, store: AnswerStore) -> list[Event]:
+    """The answers of the file, about pairs by the ids that the database has them under."""
+    names = _exported_names(store.pairs())
+    events = events_of_feedback(feedback, pair_file.pairs)
+    return [replace(event, pair_id=names[event.pair_id]) if event.pair_id in names else event for event in events]
+
+
+def _unknown(found: Iterable[Event], store: AnswerStore) -> list[Event]:
+    """Those that the database has never had, be they withdrawn since."""
     answers = Answers(store.events())
     known = {_content(event) for event in answers.events()}
-    names = _exported_names(store.pairs())
-    found = [
-        replace(event, pair_id=names.get(event.pair_id, event.pair_id))
-        for event in events_of_feedback(feedback, pair_file.pairs)
-    ]
     return [event for event in found if answers.event(event.event_id) is None and _content(event) not in known]
 
 

@@ -64,7 +64,8 @@ def events_of_feedback(feedback: PairFile, asked: Sequence[Pair] = ()) -> list[E
                 kind = "ruling" if vote.get("ruling") is True else "answer"
                 events.append(_event(key, kind, vote.get("annotator"), vote["answer"], vote, feedback.path.name))
         if label is not None and stated not in (None, label):
-            events.append(_event(key, "ruling", None, label, {}, feedback.path.name))
+            later = {"labeled_at": f"later than {pair.extra.get('labeled_at')}"}  # so that it can be changed again
+            events.append(_event(key, "ruling", None, label, later, feedback.path.name))
     return events
 
 

@@ -47,14 +47,14 @@ class Labeller:
         self._note = note
         self._export_error: str | None = None
         self._load()
+        if store.unreadable:
+            self._feedback.distrust()
 
     def _load(self) -> None:
         """What the database holds, beside the pairs file, whose pairs it remembers from now on."""
         self.catalogue = Catalogue(self._pair_file, self._store.pairs, self._gold_file)
         self._store.put_pairs(self.catalogue.current.values())
         self._state = State(self.catalogue, Answers(self._store.events()), self._store.leases(), self._settings)
-        if self._store.unreadable:
-            self._feedback.distrust()
 
     @property
     def feedback_path(self) -> Path:
@@ -204,26 +204,26 @@ class Labeller:
                 pairs = exported_pairs(self._state)
             with suppress(ChangedMeanwhileError):
                 self._feedback.write(pairs, {**self.catalogue.pair_file.extra, "root": str(self.catalogue.root)})
+                with self._lock:
+                    self._feedback.remember()
                 return pairs
         raise WorkError(f"{self.feedback_path}: another program keeps writing it")
 
     def _take_in_feedback(self) -> None:
         """What another program, or a person with an editor, has written into the feedback file meanwhile."""
+        if self._feedback.is_known():
+            return
         with self._lock:
-            if count := self._feedback.take_in(self._pair_file):
+            count = self._feedback.take_in(self._pair_file)
+            if count is not None:
                 self._load()
+            if count:
                 self._note(taken_in_words(count, self.feedback_path, self._store.path))
 
     def _failure(self, error: Exception) -> str:
-        reason = (
-            f"{error.filename or self.feedback_path}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        )
-        safe = (
-            f"the answers are safe in {self._store.path}"
-            if not self.lost
-            else "the answers are in this process's memory"
-        )
-        return f"{self.feedback_path} could not be written ({reason or type(error).__name__}); {safe}"
+        why = f"{error.filename or self.feedback_path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        where = "in this process's memory" if self.lost else f"safe in {self._store.path}"
+        return f"{self.feedback_path} could not be written ({why or type(error).__name__}); the answers are {where}"
 
     def close(self) -> None:
         """Let go of the database, once whoever uses it has done so; again changes nothing."""

@@ -151,6 +151,27 @@ def test_a_label_changed_by_hand_counts_although_the_answer_beside_it_was_left(f
     assert [vote["annotator"] for vote in exported.extra["answers"]] == ["ann", "imported"]
 
 
+def test_a_label_can_be_changed_by_hand_again_and_again(folder):
+    answered(1)
+    for label in (0, 1, 0, 1, 0):
+        edit(lambda pairs, label=label: pairs[0].update(label=label))
+        with Opened() as one:
+            assert one.labels()[0] == label
+
+
+def test_a_damaged_pair_of_an_earlier_pairs_file_is_put_back_from_the_last_export(folder):
+    write("earlier.json", [None] * 6)
+    with Opened("earlier.json") as one:
+        one.send(an_event(pair=IDS[5]))
+        one.labels()
+    store = AnswerStore(Path("feedback.sqlite"))
+    store._connection.execute("UPDATE pairs SET entry = '{' WHERE pair_id = ?", (IDS[5],))
+    store.close()
+    with Opened() as one:
+        assert "feedback.sqlite: 1 row is damaged and left out" in one.notes
+        assert one.labels() == [None] * 4 + [1]
+
+
 def test_a_file_of_other_pairs_is_merged_with_their_answers(folder):
     with Opened() as one:
         one.send(an_event(pair=IDS[0]))

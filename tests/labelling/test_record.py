@@ -153,6 +153,29 @@ def test_a_folder_in_the_feedback_files_place_is_told(labeller, tmp_path):
         labeller.export()
 
 
+def test_what_is_called_saved_while_an_export_ends_is_on_the_disk(labeller, tmp_path):
+    """Exports and answers share one connection: neither may write inside the other's transaction."""
+    stop = threading.Event()
+
+    def export():
+        while not stop.is_set():
+            labeller.export()
+
+    exporting = [threading.Thread(target=export) for _ in range(2)]
+    for thread in exporting:
+        thread.start()
+    saved = []
+    for _ in range(300):
+        saved += said(labeller, as_sent(an_event(pair=P)))[0]
+    stop.set()
+    for thread in exporting:
+        thread.join()
+    labeller.close()
+    store = AnswerStore(tmp_path / "f.sqlite")
+    assert [event.event_id for event in store.events()] == saved
+    store.close()
+
+
 def test_ending_twice_and_while_others_are_at_work(labeller):
     stop, failures = threading.Event(), []
 
