@@ -20,6 +20,8 @@ from magface_al.pairs.pair_file import Pair, PairFile, pairs_json, read_pairs
 
 _KNOWN = "feedback_sha256"  # the fact: SHA-256 of a feedback file all of whose answers are in the database
 
+_OF_NOTHING = hashlib.sha256().hexdigest()
+
 
 class ChangedMeanwhileError(Exception):
     """Another program has written the file since it was last taken in."""
@@ -101,9 +103,10 @@ class FeedbackFile:
     def _digest(self) -> str | None:
         """SHA-256 of the file as it is now; None where there is none, or one of no bytes, which says nothing."""
         try:
-            return sha256(self.path) if self.path.stat().st_size else None
+            digest = sha256(self.path)
         except FileNotFoundError:
             return None
+        return None if digest == _OF_NOTHING else digest
 
 
 def _events_of(feedback: PairFile, pair_file: PairFile, store: AnswerStore) -> list[Event]:

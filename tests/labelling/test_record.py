@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -147,10 +148,12 @@ def test_an_export_that_fails_in_whatever_way_is_told_and_the_next_one_works(lab
     assert not labeller.look()
 
 
-def test_a_folder_in_the_feedback_files_place_is_told(labeller, tmp_path):
-    (tmp_path / "f.json").mkdir()
-    with pytest.raises(WorkError, match=r"f\.json: Is a directory"):
+@pytest.mark.parametrize(("make", "why"), [(os.mkdir, "Is a directory"), (os.mkfifo, "A device, pipe or socket")])
+def test_what_is_no_file_in_the_feedback_files_place_is_told_and_left(labeller, tmp_path, make, why):
+    make(tmp_path / "f.json")
+    with pytest.raises(WorkError, match=rf"f\.json: {why}"):
         labeller.export()
+    assert not (tmp_path / "f.json").is_file()
 
 
 def test_what_is_called_saved_while_an_export_ends_is_on_the_disk(labeller, tmp_path):
