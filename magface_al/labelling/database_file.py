@@ -48,6 +48,9 @@ def connect(path: Path, notes: list[str]) -> sqlite3.Connection:
         damage = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if damage != "ok":
             raise sqlite3.DatabaseError(damage)
+    except UnicodeDecodeError as error:  # of SQLite's own words about a schema whose names are damaged
+        connection.close()
+        raise sqlite3.DatabaseError("the schema is no text") from error
     except BaseException:
         connection.close()
         raise

@@ -96,3 +96,25 @@ def test_what_is_no_file_is_refused_and_nobody_waits_for_it(tmp_path):
     for name in ("folder", "pipe", "loop"):
         with pytest.raises(UserError, match=f"{name}.sqlite"):
             open_store(tmp_path / f"{name}.sqlite")
+
+
+def test_every_flipped_bit_of_the_schema_leaves_answers_or_a_reason(tmp_path):
+    """SQLite keeps its schema as text on the first page, and quotes it where it is damaged, whatever the bytes are."""
+    whole = tmp_path / "whole.sqlite"
+    store = AnswerStore(whole)
+    store.append([an_event()])
+    store.close()
+    content, path = whole.read_bytes(), tmp_path / "f.sqlite"
+    first = content.index(b"CREATE TABLE")
+    for place in range(first, content.index(b"CREATE TABLE", first + 1), 5):
+        for file in tmp_path.glob("f.sqlite*"):
+            file.unlink()
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x80]) + content[place + 1 :])
+        path.chmod(0o600)
+        try:
+            opened, aside = open_store(path)
+        except UserError as error:
+            assert str(error).startswith(str(path))
+        else:
+            assert aside or len(list(opened.events())) == 1
+            opened.close()
