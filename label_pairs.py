@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 
 from magface_al.command import cli, numbers
-from magface_al.command.errors import UserError
+from magface_al.command.errors import UserError, WorkError
 from magface_al.command.outputs import OutputPath
 from magface_al.command.run import Run, command_line
 from magface_al.labelling.assignment import Settings
@@ -89,6 +89,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     feedback_path, csv_path = args.feedback_file, args.csv_file or args.feedback_file.with_suffix(".csv")
+    if csv_path == feedback_path:
+        raise UserError(f"{csv_path}: is both the --feedback_file and the --csv_file; choose another name for one")
     pair_file = read_pairs(args.pairs_file)
     run.input(args.pairs_file, describe(pair_file.pairs))
     gold_file = read_pairs(args.gold).labelled() if args.gold else None
@@ -114,6 +116,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
             raise UserError(f"{args.pairs_file}: all its pairs have labels; --relabel asks about them all the same")
     finally:
         opened.labeller.close()
+    if opened.labeller.lost:
+        raise WorkError(f"{opened.labeller.lost}; {feedback_path} has them all, too")
     run.output(feedback_path, describe(pairs))
     if args.export_only:
         run.output(csv_path, "the same as CSV")

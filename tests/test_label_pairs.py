@@ -350,7 +350,14 @@ def test_malformed_pairs_files_are_refused(write_pairs_file, run_script, tmp_pat
 
 def test_pairs_and_feedback_must_be_two_files(questions, run_script):
     done = run_script("label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "./pairs.json", code=2)
-    assert "pairs.json: is also the --pairs_file" in done.stderr
+    assert "pairs.json: would be written over, and is an input (--pairs_file)" in done.stderr
+
+
+def test_feedback_and_csv_must_be_two_files(questions, run_script):
+    done = run_script(
+        "label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "f.csv", "--export_only", code=2
+    )
+    assert "f.csv: is both the --feedback_file and the --csv_file" in done.stderr
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])

@@ -27,13 +27,28 @@ class Verdict:
         return [self.ruling] if self.ruling else self.votes
 
 
+def undo_fault(undo: Event, undone: Event) -> str | None:
+    """Why an undo does not withdraw the event that it names; None if it does.
+
+    An answer is withdrawn by who gave it. A ruling, which overrules everybody, can be withdrawn by everybody.
+    """
+    if undone.kind == "undo":
+        return "what it names is an undo"
+    if undone.pair_id != undo.pair_id:
+        return "what it names is about another pair"
+    if undone.kind == "answer" and undone.annotator != undo.annotator:
+        return "what it names is another person's answer"
+    return None
+
+
 class Answers:
-    """The standing answers. An undo withdraws the event that it names, in whichever order the two arrive."""
+    """The standing answers. An undo withdraws the event that it names, in whichever order the two arrive, if it may."""
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.version = 0
-        self._ids: set[str] = set()
+        self._by_id: dict[str, Event] = {}
         self._withdrawn: set[str] = set()
+        self._waiting: dict[str, list[Event]] = defaultdict(list)  # undos, by the event that has not arrived yet
         self._of_pair: dict[str, list[Event]] = defaultdict(list)
         self._of_annotator: dict[str, list[Event]] = defaultdict(list)
         for event in events:
@@ -41,15 +56,32 @@ class Answers:
 
     def add(self, event: Event) -> None:
         """Take in an event; one that is already known changes nothing."""
-        if event.event_id in self._ids:
+        if event.event_id in self._by_id:
             return
         self.version += 1
-        self._ids.add(event.event_id)
+        self._by_id[event.event_id] = event
         if event.kind == "undo":
-            self._withdrawn.add(event.undoes or "")
-        else:
-            self._of_pair[event.pair_id].append(event)
-            self._of_annotator[event.annotator].append(event)
+            self._take_undo(event)
+            return
+        self._of_pair[event.pair_id].append(event)
+        self._of_annotator[event.annotator].append(event)
+        for undo in self._waiting.pop(event.event_id, ()):
+            self._take_undo(undo)
+
+    def _take_undo(self, undo: Event) -> None:
+        undone = self._by_id.get(undo.undoes or "")
+        if undone is None:
+            self._waiting[undo.undoes or ""].append(undo)
+        elif undo_fault(undo, undone) is None:
+            self._withdrawn.add(undone.event_id)
+
+    def event(self, event_id: str) -> Event | None:
+        """The event with this id, withdrawn or not."""
+        return self._by_id.get(event_id)
+
+    def events(self) -> Iterable[Event]:
+        """Every event, withdrawn or not, in the order in which they arrived."""
+        return self._by_id.values()
 
     def pairs(self) -> Iterator[str]:
         """The ids of the pairs that have a vote or a ruling."""

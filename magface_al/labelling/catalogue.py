@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+from magface_al.command.files import exists
 from magface_al.labelling.answer_store import StoredPair
 from magface_al.labelling.events import image_id, pair_id
 from magface_al.pairs.pair_file import Pair, PairFile
@@ -20,7 +21,13 @@ class Catalogue:
     repeated    how many entries of the pairs file name a pair that it names before
     """
 
-    def __init__(self, pair_file: PairFile, earlier: Iterable[StoredPair], gold_file: PairFile | None = None) -> None:
+    def __init__(
+        self,
+        pair_file: PairFile,
+        earlier: Callable[[Collection[str]], Iterable[StoredPair]],
+        gold_file: PairFile | None = None,
+    ) -> None:
+        """earlier(ids)  the pairs that were asked about at any time, without those ids"""
         self.pair_file, self.root = pair_file, folder_of_images(pair_file)
         self.gold_pairs = stored_pairs(gold_file) if gold_file else {}
         self.gold = {key: int(known.pair.label or 0) for key, known in self.gold_pairs.items()}
@@ -28,9 +35,9 @@ class Catalogue:
         self.repeated = len(pair_file.pairs) - len(named)
         self.current = {key: known for key, known in named.items() if key not in self.gold}
         self.known = dict(self.current)
-        for known in earlier:
+        for known in earlier(named):
             if known.pair_id not in self.gold:
-                self.known.setdefault(known.pair_id, known)
+                self.known[known.pair_id] = known
         self._images = self._find_images(gold_file)
 
     def __contains__(self, key: str) -> bool:
@@ -52,9 +59,10 @@ class Catalogue:
     def _find_images(self, gold_file: PairFile | None) -> dict[str, tuple[PairFile | Path, str]]:
         """image_id -> where its name starts from: the pairs file that names it, or the folder kept from an earlier one."""
         images: dict[str, tuple[PairFile | Path, str]] = {}
-        for known in self.known.values():
-            for name in (known.pair.image1, known.pair.image2):
-                images.setdefault(image_id(name), (known.folder, name))
+        for key, known in self.known.items():
+            if key not in self.current:
+                for name in (known.pair.image1, known.pair.image2):
+                    images.setdefault(image_id(name), (known.folder, name))
         for source in (gold_file, self.pair_file):
             if source is not None:
                 images |= {image_id(name): (source, name) for name in source.images()}
@@ -70,6 +78,6 @@ def stored_pairs(pair_file: PairFile) -> dict[str, StoredPair]:
 def folder_of_images(pair_file: PairFile) -> Path:
     """The folder from which most of the file's relative names start: its own, its "root", or the working directory."""
     places = [pair_file.path.parent, Path(str(pair_file.extra.get("root", ""))), Path()]
-    names = pair_file.images()[:200]
-    found = [sum((place / name).exists() for name in names) for place in places]
+    names = {name for pair in pair_file.pairs[:100] for name in (pair.image1, pair.image2)}
+    found = [sum(exists(place / name) for name in names) for place in places]
     return places[found.index(max(found))].resolve()

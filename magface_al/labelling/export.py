@@ -20,6 +20,9 @@ CSV_COLUMNS = (
     "image1", "image2", "label", "answer", "annotator", "labeled_at", "seconds", "votes", "ruled", "inferred",
     "similarity", "strategy",
 )  # fmt: skip
+ANSWER_KEYS = (  # all that answered_pair may add to an entry
+    "answer", "annotator", "labeled_at", "seconds", "bad", "left", "opinion_shown", "answers", "inferred", "previous_label",
+)  # fmt: skip
 
 
 def exported_pairs(state: State) -> list[Pair]:
@@ -27,18 +30,11 @@ def exported_pairs(state: State) -> list[Pair]:
     catalogue, answers, implied = state.catalogue, state.answers, state.derived().implied
     current = [answered_pair(known, answers, implied) for known in catalogue.current.values()]
     earlier = [
-        _placed(answered_pair(known, answers, {}), known.folder, catalogue.root)
+        answered_pair(known if known.folder == catalogue.root else replace(known, pair=known.placed()), answers, {})
         for key, known in catalogue.known.items()
         if key not in catalogue.current and answers.verdict(key)
     ]
     return current + earlier
-
-
-def _placed(pair: Pair, folder: Path, root: Path) -> Pair:
-    """The pair with names that can be found from root, although its own relative names start from folder."""
-    if folder == root:
-        return pair
-    return replace(pair, image1=str(folder / pair.image1), image2=str(folder / pair.image2))
 
 
 def answered_pair(known: StoredPair, answers: Answers, implied: Mapping[tuple[str, str], int]) -> Pair:
@@ -87,20 +83,26 @@ def _vote(event: Event) -> dict[str, Any]:
     }
 
 
+def stated_votes(pair: Pair) -> list[dict[str, Any]]:
+    """What single people said of a pair, as its entry states it: each vote, or the entry itself where one stands for all."""
+    votes = pair.extra.get("answers")
+    return [vote for vote in votes if isinstance(vote, dict)] if isinstance(votes, list) else [pair.extra]
+
+
 def write_csv(path: Path, pairs: Iterable[Pair]) -> None:
     """One line a pair. A text that a spreadsheet would run as a formula gets an apostrophe in front."""
     with replacing(path, durable=True) as file:
         writer = csv.writer(file)
         writer.writerow(CSV_COLUMNS)
         for pair in pairs:
-            votes = pair.extra.get("answers") or ([pair.extra] if "annotator" in pair.extra else [])
-            texts = [f"{vote['annotator']}: {vote['answer']}" for vote in votes]
-            ruled = any(vote.get("ruling") for vote in votes)
+            votes = [vote for vote in stated_votes(pair) if "annotator" in vote]
+            texts = [f"{vote['annotator']}: {vote.get('answer')}" for vote in votes]
+            ruled = any(vote.get("ruling") is True for vote in votes)
             row = {
                 **pair.to_dict(),
                 "votes": "; ".join(texts),
                 "ruled": int(ruled),
-                "inferred": int(pair.extra.get("inferred", False)),
+                "inferred": int(pair.extra.get("inferred") is True),
             }
             writer.writerow([_harmless(row.get(column)) for column in CSV_COLUMNS])
 

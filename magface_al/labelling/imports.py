@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_json
-from magface_al.labelling.answer_words import ANSWER_DIFFERENT, ANSWER_OF, ANSWER_SAME, ANSWERS, BAD_IMAGE, UNSURE
-from magface_al.labelling.events import Event, annotator_name, pair_id, utc_now
+from magface_al.labelling.answer_store import StoredPair
+from magface_al.labelling.answer_words import (
+    ANSWER_DIFFERENT,
+    ANSWER_OF,
+    ANSWER_SAME,
+    ANSWERS,
+    BAD_IMAGE,
+    UNSURE,
+)
+from magface_al.labelling.events import (
+    Event,
+    annotator_name,
+    known_details,
+    pair_id,
+    seconds_or_none,
+    time_or,
+    utc_now,
+)
+from magface_al.labelling.export import ANSWER_KEYS, stated_votes
 from magface_al.pairs.pair_file import Pair, PairFile
 
 _LABEL_STUDIO_CHOICES = {
@@ -21,49 +39,71 @@ _LABEL_STUDIO_CHOICES = {
     **dict.fromkeys(("bad image", "bad_image", "bad"), BAD_IMAGE),
 }
 
+_MOST_PARTS = 50  # of a path, from its end, by which an image is found
 
-def events_of_feedback(feedback: PairFile, known: Collection[str] = ()) -> list[Event]:
+
+def events_of_feedback(feedback: PairFile, asked: Sequence[Pair] = ()) -> list[Event]:
     """The answers that a feedback file (or any labelled pairs file) holds; inferred labels are none.
 
-    known  ids of the pairs that the pairs file labels itself: a bare label of one of them comes from there
+    The label is what every script reads: one that says something else than the answer beside it was changed by hand, and
+    counts as a ruling.
+
+    asked  pairs of the pairs file: what that says itself (a bare label, say) is no answer
     """
     events = []
+    said_before = {pair.key(): _said(pair) for pair in asked}
     for pair in feedback.pairs:
-        if pair.extra.get("inferred") or ("answer" not in pair.extra and pair_id(pair) in known):
+        stated, label = pair.extra.get("answer"), ANSWER_OF.get(pair.label) if pair.label is not None else None
+        if (stated is None and label is None and "answers" not in pair.extra) or said_before.get(pair.key()) == _said(
+            pair
+        ):
             continue
-        votes = pair.extra.get("answers")
-        if not isinstance(votes, list):
-            answer = pair.extra.get("answer", ANSWER_OF.get(pair.label) if pair.label is not None else None)
-            votes = [{**pair.extra, "answer": answer}]
-        for vote in votes:
-            if isinstance(vote, dict) and vote.get("answer") in ANSWERS:
-                kind = "ruling" if vote.get("ruling") else "answer"
-                details = {key: vote[key] for key in ("left", "bad", "mode", "opinion_shown") if key in vote}
-                events.append(
-                    _event(pair, kind, vote.get("annotator"), vote["answer"], vote, feedback.path.name, details)
-                )
+        key = pair_id(pair)
+        for vote in [] if pair.extra.get("inferred") else _votes(pair, label):
+            if vote.get("answer") in ANSWERS:
+                kind = "ruling" if vote.get("ruling") is True else "answer"
+                events.append(_event(key, kind, vote.get("annotator"), vote["answer"], vote, feedback.path.name))
+        if label is not None and stated not in (None, label):
+            later = {"labeled_at": f"later than {pair.extra.get('labeled_at')}"}  # so that it can be changed again
+            events.append(_event(key, "ruling", None, label, later, feedback.path.name))
     return events
 
 
-def _event(
-    pair: Pair, kind: str, who: Any, answer: str, vote: Mapping[str, Any], source: str, details: Mapping[str, Any]
-) -> Event:
+def _votes(pair: Pair, label: str | None) -> list[dict[str, Any]]:
+    if isinstance(pair.extra.get("answers"), list) or pair.extra.get("answer") is not None:
+        return stated_votes(pair)
+    return [{**pair.extra, "answer": label}]  # somebody's label, from wherever
+
+
+def _said(pair: Pair) -> tuple[Any, ...]:
+    """All that an entry says of who is on its images."""
+    return pair.label, *(pair.extra.get(name) for name in ("answer", "annotator", "labeled_at", "answers"))
+
+
+def as_asked(stored: StoredPair) -> StoredPair:
+    """A pair of a feedback file as it stood in the pairs file: without what was answered."""
+    extra = {name: value for name, value in stored.pair.extra.items() if name not in ANSWER_KEYS}
+    before = stored.pair.extra.get("previous_label")
+    return replace(stored, pair=replace(stored.pair, label=before if before in (0, 1) else None, extra=extra))
+
+
+def _event(key: str, kind: str, who: Any, answer: str, vote: Mapping[str, Any], source: str) -> Event:
     """An event whose id depends on its content, so that importing a file twice changes nothing."""
     try:
         annotator = annotator_name(who)
     except ValueError:
         annotator = "imported"
-    when, seconds = vote.get("labeled_at"), vote.get("seconds")
-    identity = f"{kind} {pair_id(pair)} {annotator} {answer} {when}"
+    when = vote.get("labeled_at")
+    identity = f"{kind} {key} {annotator} {answer} {when if isinstance(when, str) else None}"
     return Event(
-        event_id=str(uuid.uuid5(uuid.NAMESPACE_URL, identity)),
+        event_id=str(uuid.uuid5(uuid.NAMESPACE_URL, identity.encode("utf-8", "backslashreplace").decode())),
         kind=kind,
-        pair_id=pair_id(pair),
+        pair_id=key,
         annotator=annotator,
-        answered_at=when if isinstance(when, str) else utc_now(),
+        answered_at=time_or(when, utc_now()),
         answer=answer,
-        seconds=float(seconds) if type(seconds) is int or type(seconds) is float else None,
-        details={**details, "source": source},
+        seconds=seconds_or_none(vote.get("seconds")),
+        details={**known_details(vote, answer), "source": source},
     )
 
 
@@ -93,28 +133,33 @@ def events_of_label_studio(path: Path, pairs: Sequence[Pair]) -> tuple[list[Even
             if isinstance(annotation, dict) and not annotation.get("was_cancelled"):
                 answer = _choice(path, index, annotation)
                 vote = {"labeled_at": annotation.get("created_at"), "seconds": annotation.get("lead_time")}
-                events.append(_event(pair, "answer", _annotator(annotation), answer, vote, path.name, {}))
+                events.append(_event(pair_id(pair), "answer", _annotator(annotation), answer, vote, path.name))
     return events, unknown
 
 
 def _choice(path: Path, index: int, annotation: Mapping[str, Any]) -> str:
     results = annotation.get("result")
-    values = [
-        r["value"]["choices"] for r in results or () if isinstance(r, dict) and "choices" in (r.get("value") or {})
-    ]
-    chosen = str(values[0][0]).strip() if values and values[0] else ""
-    if chosen.lower() not in _LABEL_STUDIO_CHOICES:
+    values = (
+        [result.get("value") for result in results if isinstance(result, dict)] if isinstance(results, list) else []
+    )
+    choices = next((value["choices"] for value in values if isinstance(value, dict) and "choices" in value), None)
+    chosen = choices[0] if isinstance(choices, list) and choices else ""
+    answer = _LABEL_STUDIO_CHOICES.get(chosen.strip().lower()) if isinstance(chosen, str) else None
+    if answer is None:
+        found = repr(chosen[:80]) if isinstance(chosen, str) else f"a {type(chosen).__name__}"
         raise UserError(
-            f"{path}: task {index}: the choice is {chosen!r}, expected one of Same, Different, Unsure, Bad image (or yes, no)"
+            f"{path}: task {index}: the choice is {found}, expected one of Same, Different, Unsure, Bad image (or yes, no)"
         )
-    return _LABEL_STUDIO_CHOICES[chosen.lower()]
+    return answer
 
 
 def _annotator(annotation: Mapping[str, Any]) -> str:
     who = annotation.get("completed_by")
     if isinstance(who, dict):
         who = who.get("email") or who.get("username") or who.get("id")
-    return "label studio" if who is None else f"label studio {who}" if isinstance(who, int) else str(who)
+    if isinstance(who, str):
+        return who
+    return f"label studio {who}" if isinstance(who, int) else "label studio"
 
 
 class _Names:
@@ -125,7 +170,7 @@ class _Names:
         names = {name for pair in pairs for name in (pair.image1, pair.image2)}
         self.by_ending: dict[str, set[str]] = {}
         for name in names:
-            parts = PurePosixPath(name).parts
+            parts = PurePosixPath(name).parts[-_MOST_PARTS:]
             for start in range(len(parts)):
                 self.by_ending.setdefault("/".join(parts[start:]), set()).add(name)
 
@@ -137,9 +182,12 @@ class _Names:
 
     def _name(self, value: str) -> str | None:
         """The one image whose name ends as the value does: a path, a URL, or /data/local-files/?d=path."""
-        address = urlsplit(value)
-        text = parse_qs(address.query).get("d", [unquote(address.path) or value])[0]
-        parts = PurePosixPath(text).parts
+        try:
+            address = urlsplit(value)
+            text = parse_qs(address.query).get("d", [unquote(address.path) or value])[0]
+        except ValueError:  # no address ("http://[")
+            text = value
+        parts = PurePosixPath(text).parts[-_MOST_PARTS:]
         for start in range(len(parts)):
             names = self.by_ending.get("/".join(parts[start:]), set())
             if len(names) == 1:

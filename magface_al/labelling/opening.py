@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from magface_al.command.errors import UserError
 from magface_al.command.words import counted
 from magface_al.labelling.answer_store import AnswerStore, open_store
 from magface_al.labelling.assignment import Settings
-from magface_al.labelling.catalogue import stored_pairs
-from magface_al.labelling.events import pair_id
-from magface_al.labelling.imports import events_of_feedback, events_of_label_studio
-from magface_al.labelling.labeller import Labeller
-from magface_al.pairs.pair_file import PairFile, read_pairs
+from magface_al.labelling.catalogue import Catalogue
+from magface_al.labelling.feedback_file import FeedbackFile
+from magface_al.labelling.imports import events_of_label_studio
+from magface_al.labelling.labeller import Labeller, taken_in_words
+from magface_al.pairs.pair_file import PairFile
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def open_labeller(
     label_studio: Path | None,
     note: Callable[[str], None],
 ) -> Opened:
-    """The labeller on the database beside the feedback file. A new database takes up what the feedback file holds.
+    """The labeller on the database beside the feedback file, into which goes what that file says and the database lacks.
 
     label_studio  answers to take in besides, if any
     note          is told at once what the user should know, so that it is said also where a later step fails
@@ -42,38 +44,50 @@ def open_labeller(
     Raises UserError for files that are none, and where the database cannot be had.
     """
     path = feedback_path.with_suffix(".sqlite")
-    is_new = not path.exists()
+    if path == feedback_path:
+        raise UserError(f"{path}: the name of the database beside it, expected another ending (.json)")
     feedback_path.parent.mkdir(parents=True, exist_ok=True)
     store, aside = open_store(path)
     if aside:
         note(f"{path} is corrupt and was moved to {aside}; the answers are taken from the last export")
     taken_in: list[tuple[Path, str]] = []
     try:
-        if (is_new or aside) and feedback_path.exists():
-            _take_up(store, read_pairs(feedback_path), pair_file)
+        is_new = store.is_empty()
+        count = FeedbackFile(feedback_path, store).take_in(pair_file)
+        if is_new and count is not None:
             taken_in.append((feedback_path, "the answers that it holds"))
-        labeller = Labeller(pair_file, feedback_path, store, settings, gold_file)
+        elif count:
+            note(taken_in_words(count, feedback_path, path))
+        labeller = Labeller(pair_file, feedback_path, store, settings, gold_file, note)
         if label_studio is not None:
             events, unknown = events_of_label_studio(label_studio, pair_file.pairs)
             labeller.take_in(events)
             taken_in.append((label_studio, counted(len(events), "answer")))
-            if unknown:
-                names = (
-                    f"task that names no pair of {pair_file.path} is",
-                    f"tasks that name no pair of {pair_file.path} are",
-                )
-                note(f"{counted(unknown, *names)} left out")
-        if repeated := labeller.catalogue.repeated:
-            twice = f"more than once in {pair_file.path}"
-            stand = f"pair stands {twice} and is", f"pairs stand {twice} and are"
-            note(f"{counted(repeated, *stand)} asked once")
+            _note_unknown(unknown, pair_file, note)
+        _note_state(store, labeller.catalogue, note)
         return Opened(labeller, store.secret("token"), store.secret("store"), taken_in)
+    except sqlite3.Error as error:
+        store.close()
+        raise UserError(f"{path}: cannot be read ({error}); move it away: the last export is taken up") from None
     except BaseException:
         store.close()
         raise
 
 
-def _take_up(store: AnswerStore, earlier: PairFile, pair_file: PairFile) -> None:
-    """Put an earlier feedback file's pairs and answers into a database that has none."""
-    store.put_pairs([*stored_pairs(earlier).values()])
-    store.append(events_of_feedback(earlier, {pair_id(pair) for pair in pair_file.pairs if pair.label is not None}))
+def _note_unknown(tasks: int, pair_file: PairFile, note: Callable[[str], None]) -> None:
+    if tasks:
+        one, many = (
+            f"task that names no pair of {pair_file.path} is",
+            f"tasks that name no pair of {pair_file.path} are",
+        )
+        note(f"{counted(tasks, one, many)} left out")
+
+
+def _note_state(store: AnswerStore, catalogue: Catalogue, note: Callable[[str], None]) -> None:
+    for text in store.notes:
+        note(text)
+    if damaged := len(store.unreadable):
+        note(f"{store.path}: {counted(damaged, 'row is', 'rows are')} damaged and left out")
+    if repeated := catalogue.repeated:
+        twice = f"more than once in {catalogue.pair_file.path}"
+        note(f"{counted(repeated, f'pair stands {twice} and is', f'pairs stand {twice} and are')} asked once")

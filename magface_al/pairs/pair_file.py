@@ -12,9 +12,11 @@ see `labelled`. Between several files the last one counts: see `join_files`.
 
 from __future__ import annotations
 
+import json
+import reprlib
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,13 @@ import numpy as np
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import exists, is_path, read_json
-from magface_al.command.outputs import write_json
+from magface_al.command.outputs import replacing
 from magface_al.command.words import counted
 
 SAME, DIFFERENT = 1, 0
+_SHORT = reprlib.Repr()  # for messages: whatever stands in a file, in a line
+_SHORT.maxstring = _SHORT.maxother = 100
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # with indent it would be ten times slower
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,41 +138,68 @@ def read_pairs(path: Path) -> PairFile:
         raise UserError(
             f'{path}: key "root" is {str(root)[:60]!r}, expected the folder that the images\' paths start from'
         )
-    return PairFile(path, pairs, {key: value for key, value in content.items() if key != "pairs"})
+    extra = {key: value for key, value in content.items() if key != "pairs"}
+    _refuse_deep(f"{path}: ", extra)
+    return PairFile(path, pairs, extra)
 
 
 def _read_pair(path: Path, index: int, entry: Any) -> Pair:
     if not isinstance(entry, dict):
         raise UserError(
-            f'{path}: pair {index}: {_short(entry)}, expected an object with "image1", "image2" and "label"'
+            f'{path}: pair {index}: {_SHORT.repr(entry)}, expected an object with "image1", "image2" and "label"'
         )
     for key in ("image1", "image2"):
         if not isinstance(entry.get(key), str) or not entry[key]:
-            found = _short(entry[key]) if key in entry else "missing"
+            found = _SHORT.repr(entry[key]) if key in entry else "missing"
             raise UserError(f'{path}: pair {index}: key "{key}" is {found}, expected the path of an image')
         if not is_path(entry[key]):
-            raise UserError(f'{path}: pair {index}: key "{key}" is {_short(entry[key])}, which no file can be called')
+            raise UserError(
+                f'{path}: pair {index}: key "{key}" is {_SHORT.repr(entry[key])}, which no file can be called'
+            )
     label = entry.get("label")
     if "label" not in entry or not (label is None or (type(label) in (int, float, bool) and label in (0, 1))):
-        found = _short(label) if "label" in entry else "missing"
+        found = _SHORT.repr(label) if "label" in entry else "missing"
         raise UserError(
             f'{path}: pair {index}: key "label" is {found}, expected 1 (same), 0 (different) or null (not yet answered)'
         )
     # Files have a million pairs: the entry itself becomes the extra, and a name is one text however many pairs have it.
     image1, image2 = sys.intern(entry.pop("image1")), sys.intern(entry.pop("image2"))
     del entry["label"]
+    _refuse_deep(f"{path}: pair {index}: ", entry)
     return Pair(image1, image2, None if label is None else int(label), entry)
 
 
-def _short(value: Any) -> str:
-    """A value of a file for a message of one line."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."
+def _refuse_deep(where: str, extra: Mapping[str, Any]) -> None:
+    """What can just be read could not be written again, from a place in the program that is deeper itself."""
+    for key, value in extra.items():
+        if isinstance(value, list | dict) and _is_deep(value, 50):
+            raise UserError(f"{where}key {_SHORT.repr(key)} holds lists inside lists, more than 50 levels of them")
+
+
+def _is_deep(value: Any, levels: int) -> bool:
+    if not isinstance(value, list | dict):
+        return False
+    return levels == 0 or any(
+        _is_deep(inner, levels - 1) for inner in (value.values() if isinstance(value, dict) else value)
+    )
 
 
 def write_pairs(path: Path, pairs: Iterable[Pair], **extra: Any) -> None:
-    """Write pairs, and any other top-level keys, as a pairs file."""
-    write_json(path, {"pairs": [pair.to_dict() for pair in pairs], **extra})
+    """Write pairs, and any other top-level keys, as a pairs file. Raises ValueError for NaN and infinity."""
+    with replacing(path, durable=True) as file:
+        file.writelines(pairs_json(pairs, **extra))
+
+
+def pairs_json(pairs: Iterable[Pair], **extra: Any) -> Iterator[str]:
+    """The text of a pairs file, piece by piece: a line a pair, so that a million of them take seconds and can be compared."""
+    separator = '{\n  "pairs": [\n    '
+    for pair in pairs:
+        yield separator + _ENCODER.encode(pair.to_dict())
+        separator = ",\n    "
+    yield "\n  ]" if separator[0] == "," else '{\n  "pairs": []'
+    for key, value in extra.items():
+        yield f",\n  {_ENCODER.encode(key)}: {_ENCODER.encode(value)}"
+    yield "\n}\n"
 
 
 def describe(pairs: Sequence[Pair]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -52,6 +53,29 @@ def test_the_latest_answer_of_a_person_counts_and_undo_goes_back_step_by_step():
     answers.add(undo(first))
     assert answers.verdict(P) is None
     assert list(answers.history("ann")) == []
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("changes", "withdraws"),
+    [
+        ({}, True),
+        ({"annotator": "eve"}, False),  # another person's answer
+        ({"pair_id": Q}, False),  # an answer to another pair
+        ({"annotator": "eve", "pair_id": Q}, False),
+    ],
+)
+def test_an_undo_withdraws_nothing_but_its_own_answer_in_whichever_order_they_arrive(order, changes, withdraws):
+    answer = event("same")
+    events = [answer, dataclasses.replace(undo(answer), **changes)][::order]
+    assert (Answers(events).verdict(P) is None) == withdraws
+
+
+def test_a_ruling_is_withdrawn_by_anybody_and_an_undo_by_nobody():
+    ruling = event("different", "lead", kind="ruling")
+    withdrawn = dataclasses.replace(undo(ruling), annotator="ann")
+    answers = Answers([ruling, withdrawn, undo(withdrawn)])
+    assert answers.verdict(P) is None
 
 
 def test_an_undo_that_arrives_before_its_answer_withdraws_it_all_the_same():

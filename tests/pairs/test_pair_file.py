@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from magface_al.command.errors import UserError
-from magface_al.pairs.pair_file import Pair, describe, read_pairs, write_pairs
+from magface_al.pairs.pair_file import Pair, PairFile, describe, read_pairs, write_pairs
 from magface_al.pairs.people import contradictions, image_identities
 
 
@@ -85,3 +87,65 @@ def test_what_no_file_is_called_is_refused(write_pairs_file, name):
 def test_a_root_that_is_no_folder_is_refused(write_pairs_file, root):
     with pytest.raises(UserError, match='key "root" is '):
         read_pairs(write_pairs_file({"pairs": [{"image1": "a", "image2": "b", "label": 1}], "root": root}))
+
+
+def test_a_pair_stands_on_a_line_of_its_own_and_everything_comes_back(tmp_path):
+    pairs = [Pair("a", "ü\u2028\udc80", 1, {"similarity": 0.5, "mine": {"x": [1, "two\n"]}}), Pair("c", "d", None)]
+    write_pairs(tmp_path / "p.json", pairs, root="/x", seen={"a": [1]})
+    text = (tmp_path / "p.json").read_text()
+    assert text.split("\n")[:2] == ["{", '  "pairs": [']
+    assert [line.strip(" ,") for line in text.split("\n") if "image1" in line][
+        1
+    ] == '{"image1": "c", "image2": "d", "label": null}'
+    again = read_pairs(tmp_path / "p.json")
+    assert (again.pairs, again.extra) == (pairs, {"root": "/x", "seen": {"a": [1]}})
+
+
+def test_no_pairs_and_no_further_keys_are_json_too(tmp_path):
+    write_pairs(tmp_path / "p.json", [])
+    assert json.loads((tmp_path / "p.json").read_text()) == {"pairs": []}
+
+
+def test_numbers_that_json_does_not_have_leave_the_old_file(tmp_path):
+    write_pairs(tmp_path / "p.json", [Pair("a", "b", None)])
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_pairs(tmp_path / "p.json", [Pair("a", "b", None, {"similarity": float("nan")})])
+    assert len(read_pairs(tmp_path / "p.json").pairs) == 1
+
+
+@pytest.mark.parametrize("root", ["x" * 5000, "\x00", "\ud800", 7, None, []])
+def test_an_image_is_looked_for_wherever_the_root_points(tmp_path, root):
+    (tmp_path / "a.png").touch()
+    pairs = PairFile(tmp_path / "p.json", [], {"root": root})
+    assert pairs.locate("a.png") == tmp_path / "a.png"
+    assert pairs.locate("y" * 5000).name == "y" * 5000
+
+
+def test_what_could_not_be_written_again_is_refused(tmp_path):
+    path = tmp_path / "p.json"
+    for levels, told in ((40, False), (60, True), (400, True)):
+        nested = "[" * levels + "]" * levels
+        for text in (f'[{{"image1": "a", "image2": "b", "label": 1, "mine": {nested}}}]',
+                     f'{{"pairs": [{{"image1": "a", "image2": "b", "label": 1}}], "mine": {nested}}}'):  # fmt: skip
+            path.write_text(text)
+            if told:
+                with pytest.raises(UserError, match="key 'mine' holds lists inside lists"):
+                    read_pairs(path)
+            else:
+                read_pairs(path)
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 10_000, ["x"] * 10_000, [[[[[[[[[[]]]]]]]]]], {"a": {"b": "c" * 10_000}}, 10**400]
+)
+def test_a_refusal_is_short_whatever_stands_in_the_file(tmp_path, value):
+    good = {"image1": "a", "image2": "b", "label": 1}
+    for entry in (
+        value,
+        {**good, "image1": value if not isinstance(value, str) else "\x00" + value},
+        {**good, "label": value},
+    ):
+        (tmp_path / "p.json").write_text(json.dumps([entry]))
+        with pytest.raises(UserError) as error:
+            read_pairs(tmp_path / "p.json")
+        assert len(str(error.value)) < 1000

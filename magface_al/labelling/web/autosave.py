@@ -8,9 +8,12 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from magface_al.command.errors import WorkError
 from magface_al.labelling.labeller import Labeller
 
 PAUSE_BEFORE_EXPORT, LONGEST_WITHOUT_EXPORT = 2.0, 15.0  # seconds
+LOOK_EVERY = 5.0  # seconds: whether the database is in its place, and a failed export works by now
+SAY_EVERY = 60.0  # seconds: the page shows what is wrong all the time
 
 
 class Autosave:
@@ -19,6 +22,7 @@ class Autosave:
     def __init__(self, labeller: Labeller) -> None:
         self.labeller = labeller
         self._last_event = 0.0
+        self._said = -SAY_EVERY
         self._wanted: asyncio.Event | None = None
 
     def wake(self) -> None:
@@ -31,7 +35,7 @@ class Autosave:
     async def running(self, _: object) -> AsyncIterator[None]:
         """Export at the start and while the server runs; whoever started it exports at the end."""
         self._wanted = asyncio.Event()
-        self._export()
+        await asyncio.to_thread(self._export)
         task = asyncio.create_task(self._run(self._wanted))
         yield
         task.cancel()
@@ -40,23 +44,29 @@ class Autosave:
 
     async def _run(self, wanted: asyncio.Event) -> None:
         while True:
-            await wanted.wait()
-            wanted.clear()
-            first = time.monotonic()
-            while True:
-                quiet = time.monotonic() - self._last_event
-                if quiet >= PAUSE_BEFORE_EXPORT or time.monotonic() - first >= LONGEST_WITHOUT_EXPORT:
-                    break
-                await asyncio.sleep(PAUSE_BEFORE_EXPORT - quiet)
-            await asyncio.to_thread(self._export)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wanted.wait(), LOOK_EVERY)
+            if wanted.is_set():
+                wanted.clear()
+                await self._pause()
+                await asyncio.to_thread(self._export)
+            elif await asyncio.to_thread(self.labeller.look):
+                await asyncio.to_thread(self._export)
+
+    async def _pause(self) -> None:
+        """Until nobody has answered for a while."""
+        first = time.monotonic()
+        while True:
+            quiet = time.monotonic() - self._last_event
+            if quiet >= PAUSE_BEFORE_EXPORT or time.monotonic() - first >= LONGEST_WITHOUT_EXPORT:
+                return
+            await asyncio.sleep(PAUSE_BEFORE_EXPORT - quiet)
 
     def _export(self) -> None:
-        """A failure (full disk, folder gone) is told and tried again; the answers are in the database all the same."""
-        try:
+        """A failure (full disk, folder gone) is told and tried again."""
+        with suppress(WorkError):
             self.labeller.export()
-            self.labeller.export_error = None
-        except OSError as error:
-            self.labeller.export_error = f"{error.filename or self.labeller.feedback_path}: {error.strerror}"
-            sys.stderr.write(
-                f"note: the feedback file could not be written ({self.labeller.export_error}); the answers are kept\n"
-            )
+        trouble = self.labeller.export_error
+        if trouble and time.monotonic() - self._said >= SAY_EVERY:
+            self._said = time.monotonic()
+            sys.stderr.write(f"note: {trouble}\n")
