@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from magface_al.labelling import views
 from magface_al.labelling.events import annotator_name
 from magface_al.labelling.labeller import Labeller
 from magface_al.labelling.review import Filter
+from magface_al.labelling.web.bodies import Body
 
 MOST_EVENTS = 500  # in one call
 MOST_QUESTIONS = 50
 UNDO_STEPS = 50  # fetched at once
-
-Body = dict[str, Any]
+LONGEST_CLIENT = 40  # characters; a UUID has 36
 
 
 @dataclass(frozen=True)
@@ -120,8 +119,15 @@ def _annotator(body: Body) -> str:
 
 
 def _client(body: Body) -> str:
-    return str(body.get("client") or "")[:40]
+    """The browser window, as it calls itself."""
+    client = body.get("client") or ""
+    if not isinstance(client, str) or len(client) > LONGEST_CLIENT or not client.isprintable():
+        raise ValueError(f"client is {str(client)[:80]!r}, expected at most {LONGEST_CLIENT} printable characters")
+    return client
 
 
 def _ids(body: Body, key: str) -> list[str]:
-    return [str(name) for name in body.get(key, [])[:1000]]
+    names = body.get(key, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{key} is not a list of texts")
+    return names[:1000]

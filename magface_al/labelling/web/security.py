@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_KNOWN = "known"  # in a request's state, once it has shown the cookie
 _HEADERS = {
     "content-security-policy": "default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -48,6 +49,11 @@ def host_is_allowed(header: str, allowed: Collection[str], any_address: bool) ->
     except ValueError:
         return False
     return True
+
+
+def is_known(state: Mapping[str, Any] | None) -> bool:
+    """Whether the Guard has let the request with this state pass: who sent it knows the secret."""
+    return bool(state and state.get(_KNOWN))
 
 
 class Guard:
@@ -84,6 +90,7 @@ class Guard:
         elif not self._has_cookie(headers.get("cookie", "")):
             await _respond(send_with_headers, 403, "Open the address that label_pairs.py printed: it holds the key.")
         else:
+            scope.setdefault("state", {})[_KNOWN] = True
             await self.app(scope, receive, send_with_headers)
 
     @staticmethod
@@ -112,7 +119,7 @@ def _from_own_page(method: str, headers: dict[str, str]) -> bool:
         return False
     origin = headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc == headers.get("host") and urlsplit(origin).scheme in ("http", "https")
+        return origin in (f"http://{headers.get('host')}", f"https://{headers.get('host')}")
     return method in ("GET", "HEAD") or site != "none"
 
 
