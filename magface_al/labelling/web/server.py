@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sqlite3
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from magface_al.labelling.web.bodies import LARGEST_BODY, Body, parse_body, to_j
 from magface_al.labelling.web.connections import ACCEPTED_AT_ONCE, Connection
 from magface_al.labelling.web.threads import in_thread
 
+WAITING = 1024  # connections that the system holds until they are accepted; beyond, a client tries again after a second
 PICTURES_AT_ONCE = 16  # files that are being read: where a disk hangs, answers still come through
 
 _PAGES = {"/": ("Pairs", "label"), "/grid": ("Grid", "grid"), "/review": ("Review", "review")}
@@ -137,6 +139,12 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Around the whole run; uvicorn's own would put its handlers in the place of ours."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen. What asyncio accepts at once and what the system keeps waiting are one number to it, not to us."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(WAITING)
 
 
 def new_server(app: ASGIApp) -> uvicorn.Server:
