@@ -53,7 +53,12 @@ class Api:
     def session(self, _: Body) -> Body:
         """What a page asks first, and again and again for what troubles the labeller."""
         site, trouble = self._site, self._labeller.export_error
-        return {"annotator": site.annotator, "store": site.store_id, "next": site.next_commands, "export_error": trouble}
+        return {
+            "annotator": site.annotator,
+            "store": site.store_id,
+            "next": site.next_commands,
+            "export_error": trouble,
+        }
 
     def events(self, body: Body) -> Body:
         """Answers and undos; what is named "saved" in the result is on the disk."""
