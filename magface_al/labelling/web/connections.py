@@ -12,7 +12,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from magface_al.labelling.web.security import is_known
+from magface_al.labelling.web.security import VISITOR, Visitor
 
 MOST = 256  # connections in all; a browser opens six
 MOST_STRANGERS = 64  # of one address; behind `ssh -L` everybody has the same, so those who are known do not count
@@ -33,6 +33,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called by asyncio: a client is there."""
         super().connection_made(transport)
+        self._visitor = Visitor()
+        self.app_state = {**self.app_state, VISITOR: self._visitor}  # copied into every request's state
         self._opened = self.loop.time()
         self._waited_for: Any = None
         self._look_again = self.loop.call_later(PATIENCE, self._look)
@@ -43,10 +45,6 @@ class Connection(H11Protocol):
         """Called by asyncio: it is gone."""
         self._look_again.cancel()
         super().connection_lost(exc)
-
-    @property
-    def _is_known(self) -> bool:
-        return self.scope is not None and is_known(self.scope["state"])
 
     @property
     def _address(self) -> str | None:
@@ -60,7 +58,7 @@ class Connection(H11Protocol):
         """The connection that must go now that this one has come: the oldest stranger before anybody who is known."""
         there = [other for other in self.connections if isinstance(other, Connection) and other is not self]
         there = sorted((other for other in there if not other.transport.is_closing()), key=lambda other: other._opened)
-        strangers = [other for other in there if not other._is_known]
+        strangers = [other for other in there if not other._visitor.is_known]
         neighbours = [other for other in strangers if other._address == self._address]
         if len(neighbours) >= MOST_STRANGERS:
             return neighbours[0]

@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_KNOWN = "known"  # in a request's state, once it has shown the cookie
+VISITOR = "visitor"  # the name in a request's state of the Visitor who sent it, where the server keeps one
 _HEADERS = {
     "content-security-policy": "default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -51,9 +51,10 @@ def host_is_allowed(header: str, allowed: Collection[str], any_address: bool) ->
     return True
 
 
-def is_known(state: Mapping[str, Any] | None) -> bool:
-    """Whether the Guard has let the request with this state pass: who sent it knows the secret."""
-    return bool(state and state.get(_KNOWN))
+class Visitor:
+    """Whoever is at the other end of a connection: a stranger until the Guard sees the secret."""
+
+    is_known = False
 
 
 class Guard:
@@ -90,7 +91,8 @@ class Guard:
         elif not self._has_cookie(headers.get("cookie", "")):
             await _respond(send_with_headers, 403, "Open the address that label_pairs.py printed: it holds the key.")
         else:
-            scope.setdefault("state", {})[_KNOWN] = True
+            if visitor := scope.get("state", {}).get(VISITOR):
+                visitor.is_known = True
             await self.app(scope, receive, send_with_headers)
 
     @staticmethod
