@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,11 +20,14 @@ def ending_in_order(end: Callable[[], None]) -> Iterator[list[int]]:
     ignored.
     """
     came: list[int] = []
+    terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
     before = {number: signal.getsignal(number) for number in _ENDING}
 
     def handle(number: int, _: FrameType | None) -> None:
         came.append(number)
         end()
+        if number == signal.SIGHUP:
+            _leave(terminals)
         if len(came) > _PATIENCE:
             signal.signal(number, before[signal.Signals(number)])
             signal.raise_signal(number)
@@ -36,3 +40,11 @@ def ending_in_order(end: Callable[[], None]) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _leave(terminals: Iterable[int]) -> None:
+    """Write nowhere from now on: a terminal that was closed fails every message, and the run with it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in terminals:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pty
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -54,6 +59,25 @@ def test_every_signal_exports_and_ends(tmp_path, sent, code):
     assert (tmp_path / "feedback.manifest.json").exists()
     assert sum(pair["label"] == 1 for pair in server.exported()) == 1
     assert err == ("" if code == 0 else f"label_pairs.py: error: ended by {sent.name}\n")
+
+
+@pytest.mark.process
+def test_a_terminal_that_is_closed_exports_and_ends_well(tmp_path):
+    """Its first word to nobody failed with EIO, and with it the run: exit code 1 and no manifest."""
+    write_chain(tmp_path, "ab? bc?")
+    master, terminal = pty.openpty()
+    script = [sys.executable, ROOT / "label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "feedback.json"]
+    command = [*map(str, script), "--port", "0"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    said = b""
+    while b"Ctrl-C" not in said:
+        said += os.read(master, 1000)
+    os.close(master)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 129
+    assert (tmp_path / "feedback.json").exists()
+    assert json.loads((tmp_path / "feedback.manifest.json").read_text())["exit_code"] == 129
 
 
 PRELUDE = """

@@ -68,7 +68,7 @@ export class Session {
     return session;
   }
 
-  // The feedback file is written a while after the answers, so an error comes unasked; it stands until it is mended.
+  // Writing fails a while after the answers came, so nobody asked for the error; it stands on the page until it is mended.
   async watch() {
     const answer = await api("session").catch(() => null); // a server that is away is told by the outbox
     if (!answer) return;
@@ -77,7 +77,7 @@ export class Session {
   }
 
   showTrouble() {
-    const text = this.export_error ? `The labeller cannot write: ${this.export_error}` : "";
+    const text = this.export_error ?? "";
     if (element("trouble").textContent !== text) element("trouble").textContent = text;
     element("trouble").hidden = !text;
   }
