@@ -21,7 +21,8 @@ def ending_in_order(end: Callable[[], None]) -> Iterator[list[int]]:
     """
     came: list[int] = []
     terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
-    before = {number: signal.getsignal(number) for number in _ENDING}
+    handlers = {number: signal.getsignal(number) for number in _ENDING}
+    before = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
 
     def handle(number: int, _: FrameType | None) -> None:
         came.append(number)
@@ -33,9 +34,8 @@ def ending_in_order(end: Callable[[], None]) -> Iterator[list[int]]:
             signal.raise_signal(number)
 
     try:
-        for number, handler in before.items():
-            if handler != signal.SIG_IGN:
-                signal.signal(number, handle)
+        for number in before:
+            signal.signal(number, handle)
         yield came
     finally:
         for number, handler in before.items():

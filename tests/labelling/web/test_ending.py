@@ -113,11 +113,11 @@ def test_a_signal_before_the_server_runs_is_heeded(tmp_path):
 def test_a_signal_during_the_last_export_does_not_undo_it(tmp_path):
     """Hard where writing takes long: Ctrl-C, and the system that shuts down meanwhile."""
     change = """
-write = core.write_pairs
-def write_slowly(*args, **more):
+export = core.Labeller.export
+def export_slowly(*args):
     if serving.asked_to_end: os.kill(os.getpid(), signal.SIGTERM)
-    write(*args, **more)
-core.write_pairs = write_slowly
+    return export(*args)
+core.Labeller.export = export_slowly
 before = serving.ending_in_order
 def ending_in_order(end):
     def ended(): serving.asked_to_end = True; end()
