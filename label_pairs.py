@@ -18,6 +18,7 @@ from magface_al.command import cli, numbers
 from magface_al.command.errors import UserError, WorkError
 from magface_al.command.outputs import OutputPath
 from magface_al.command.run import Run, command_line
+from magface_al.command.signals import Stopped
 from magface_al.labelling.assignment import Settings
 from magface_al.labelling.opening import open_labeller
 from magface_al.labelling.web.api import Site
@@ -102,6 +103,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     settings = Settings(args.overlap, args.gold_share, args.infer, args.relabel)
     opened = open_labeller(pair_file, feedback_path, settings, gold_file, args.import_label_studio, run.note)
     finetuning = finetuning_words(feedback_path, args.checkpoint)
+    ended_by = None
     try:
         for path, what in opened.taken_in:
             run.input(path, what)
@@ -111,7 +113,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
         elif opened.labeller.asked:
             door = Door(args.host, args.port, tuple(args.allowed_host), args.open_browser)
             site = Site(args.annotator, opened.store_id, [command_line(*finetuning)], csv_path)
-            pairs = serve(opened.labeller, site, opened.secret, door, run)
+            pairs, ended_by = serve(opened.labeller, site, opened.secret, door, run)
         else:
             raise UserError(f"{args.pairs_file}: all its pairs have labels; --relabel asks about them all the same")
     finally:
@@ -122,6 +124,9 @@ def main(args: argparse.Namespace, run: Run) -> None:
     if args.export_only:
         run.output(csv_path, "the same as CSV")
     run.suggest(*finetuning)
+    if ended_by is not None:  # not by Ctrl-C: all is written, and whoever sent the signal is told that it was heeded
+        run.finish(128 + ended_by)
+        raise Stopped(ended_by)
 
 
 def finetuning_words(feedback_path: Path, checkpoint: Path) -> list[object]:

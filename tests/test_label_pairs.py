@@ -6,7 +6,6 @@ import csv
 import http.client
 import json
 import os
-import signal
 import threading
 import time
 from collections import Counter
@@ -403,12 +402,3 @@ def test_without_a_screen_the_address_is_left_to_the_user(questions, monkeypatch
     with labeller(questions, "--open_browser") as server:
         Client(server)
         assert "no browser was found here; open the address yourself" in server.stop()[1]
-
-
-def test_sigterm_exports_and_ends_well(questions):
-    with labeller(questions) as server:
-        ann = Client(server)
-        ann.answer(ann.questions(1)[0]["pair"], "same")
-        out, _, code = server.stop(signal.SIGTERM)
-    assert code == 0
-    assert "(1 same, 59 unanswered)" in out

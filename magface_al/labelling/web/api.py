@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from magface_al.labelling import views
 from magface_al.labelling.events import annotator_name
 from magface_al.labelling.labeller import Labeller
 from magface_al.labelling.review import Filter
+from magface_al.labelling.web.bodies import Body
 
 MOST_EVENTS = 500  # in one call
 MOST_QUESTIONS = 50
 UNDO_STEPS = 50  # fetched at once
-
-Body = dict[str, Any]
+LONGEST_CLIENT = 40  # characters; a UUID has 36
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,14 @@ class Api:
         }
 
     def session(self, _: Body) -> Body:
-        """What a page asks first."""
-        site = self._site
-        return {"annotator": site.annotator, "store": site.store_id, "next": site.next_commands}
+        """What a page asks first, and again and again for what troubles the labeller."""
+        site, trouble = self._site, self._labeller.export_error
+        return {
+            "annotator": site.annotator,
+            "store": site.store_id,
+            "next": site.next_commands,
+            "export_error": trouble,
+        }
 
     def events(self, body: Body) -> Body:
         """Answers and undos; what is named "saved" in the result is on the disk."""
@@ -120,8 +124,15 @@ def _annotator(body: Body) -> str:
 
 
 def _client(body: Body) -> str:
-    return str(body.get("client") or "")[:40]
+    """The browser window, as it calls itself."""
+    client = body.get("client") or ""
+    if not isinstance(client, str) or len(client) > LONGEST_CLIENT or not client.isprintable():
+        raise ValueError(f"client is {str(client)[:80]!r}, expected at most {LONGEST_CLIENT} printable characters")
+    return client
 
 
 def _ids(body: Body, key: str) -> list[str]:
-    return [str(name) for name in body.get(key, [])[:1000]]
+    names = body.get(key, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{key} is not a list of texts")
+    return names[:1000]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+VISITOR = "visitor"  # the name in a request's state of the Visitor who sent it, where the server keeps one
 _HEADERS = {
     "content-security-policy": "default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -48,6 +49,12 @@ def host_is_allowed(header: str, allowed: Collection[str], any_address: bool) ->
     except ValueError:
         return False
     return True
+
+
+class Visitor:
+    """Whoever is at the other end of a connection: a stranger until the Guard sees the secret."""
+
+    is_known = False
 
 
 class Guard:
@@ -84,6 +91,8 @@ class Guard:
         elif not self._has_cookie(headers.get("cookie", "")):
             await _respond(send_with_headers, 403, "Open the address that label_pairs.py printed: it holds the key.")
         else:
+            if visitor := scope.get("state", {}).get(VISITOR):
+                visitor.is_known = True
             await self.app(scope, receive, send_with_headers)
 
     @staticmethod
@@ -112,7 +121,7 @@ def _from_own_page(method: str, headers: dict[str, str]) -> bool:
         return False
     origin = headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc == headers.get("host") and urlsplit(origin).scheme in ("http", "https")
+        return origin in (f"http://{headers.get('host')}", f"https://{headers.get('host')}")
     return method in ("GET", "HEAD") or site != "none"
 
 

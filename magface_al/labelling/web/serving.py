@@ -15,6 +15,8 @@ from magface_al.command.extras import require
 from magface_al.command.run import Run
 from magface_al.labelling.labeller import Labeller
 from magface_al.labelling.web.api import Site
+from magface_al.labelling.web.ending import ending_in_order
+from magface_al.labelling.web.quiet import quiet_log
 from magface_al.labelling.web.security import LOOPBACK, Guard
 from magface_al.pairs.pair_file import Pair
 
@@ -42,31 +44,38 @@ def require_packages() -> None:
         require(package, "for the web page", "label")
 
 
-def serve(labeller: Labeller, site: Site, secret: str, door: Door, run: Run) -> list[Pair]:
-    """Serve the page until Ctrl-C, then export; returns the pairs in the feedback file.
+def serve(labeller: Labeller, site: Site, secret: str, door: Door, run: Run) -> tuple[list[Pair], int | None]:
+    """Serve the page until a signal, then export.
+
+    returns  the pairs in the feedback file, and the signal if it was not Ctrl-C, which is the usual end
 
     Raises UserError where the port is taken or the address is not this machine's.
     """
     # needs the extra `label`, which exporting does not
-    from magface_al.labelling.web.server import build_app, serve_app
+    from magface_al.labelling.web.server import build_app, new_server
 
     listener = open_socket(door.host, door.port)
     port = listener.getsockname()[1]
     address = page_address(door.host, port, secret)
     allowed = door.allowed_hosts if door.is_local else (*door.allowed_hosts, socket.gethostname())
     app = Guard(build_app(labeller, site), token=secret, allowed_hosts=allowed, any_address=not door.is_local)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        announce(address, port, door.is_local, run)
-        if door.open_browser:
-            open_browser(address, run)
-        serve_app(app, listener)
-    except KeyboardInterrupt:  # the usual end
-        run.say("")
-    finally:
-        listener.close()
-        pairs = labeller.export()
-    return pairs
+    server = new_server(app)
+
+    def end() -> None:
+        server.should_exit = True
+
+    with ending_in_order(end) as signals:
+        try:
+            announce(address, port, door.is_local, run)
+            if door.open_browser:
+                open_browser(address, run)
+            with quiet_log():
+                server.run(sockets=[listener])
+        finally:
+            listener.close()
+            pairs = labeller.export()
+    run.say("")
+    return pairs, next((number for number in signals if number != signal.SIGINT), None)
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -94,11 +103,18 @@ def announce(address: str, port: int, local: bool, run: Run) -> None:
     """Say what to open, and from where."""
     run.say(f"\nopen  {address}")
     if local:
-        user, machine = getpass.getuser(), socket.gethostname()
-        run.say(f"from another machine, first:  ssh -L {port}:localhost:{port} {user}@{machine}")
+        run.say(f"from another machine, first:  ssh -L {port}:localhost:{port} {user_name()}@{socket.gethostname()}")
     else:
         run.note("the page is served unencrypted to the network; ssh -L to a loopback server is safer")
     run.say("Ctrl-C ends; every answer is saved when it is given")
+
+
+def user_name() -> str:
+    """Who runs this. In a container a user may have a number and no name (`docker --user`)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # KeyError until Python 3.13
+        return "USER"
 
 
 def open_browser(address: str, run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,7 +19,13 @@ def site():
 
 def test_the_calls_are_those_of_the_table(site):
     assert set(Api(None, site).calls()) == CALLS
-    assert Api(None, site).calls()["session"]({}) == {"annotator": "ann", "store": "s", "next": ["python x.py"]}
+    trouble = SimpleNamespace(export_error="f.json: No space left on device")
+    assert Api(trouble, site).calls()["session"]({}) == {
+        "annotator": "ann",
+        "store": "s",
+        "next": ["python x.py"],
+        "export_error": "f.json: No space left on device",
+    }
 
 
 def test_another_method_is_no_request(site, monkeypatch):

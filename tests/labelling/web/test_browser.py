@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -340,3 +342,53 @@ def test_each_browser_has_a_name_of_its_own(open_page, people, tmp_path):
             page.wait_for_selector("#left img")
             assert page.inner_text("#who") == name
         assert [row["annotator"] for row in Client(server).call("report")["annotators"]] == ["Ann <b>", "Bob"]
+
+
+@pytest.mark.parametrize("path", ["/", "/grid", "/review"])
+def test_a_feedback_file_that_cannot_be_written_is_told_until_it_can(open_page, people, tmp_path, path):
+    people(identities=3, images=5, pairs=6)
+    with labeller(tmp_path, "--annotator", "ann", pairs="learn/pairs.json") as server:
+        ann = Client(server)
+        page = open_page(server, path)
+        assert page.is_hidden("#trouble")
+        (tmp_path / "feedback.json").unlink()
+        (tmp_path / "feedback.json" / "in the way").mkdir(parents=True)
+        ann.answer(ann.questions(1)[0]["pair"], "same")
+        page.wait_for_selector("#trouble:not([hidden])")
+        picture(page, "trouble")
+        assert "directory" in page.inner_text("#trouble")
+        if path == "/":
+            page.keyboard.press("s")
+            all_saved(page)
+            assert page.is_visible("#trouble"), "the next question does not hide it"
+        shutil.rmtree(tmp_path / "feedback.json")
+        ann.answer(ann.questions(1)[0]["pair"], "same")
+        page.wait_for_selector("#trouble", state="hidden")
+
+
+def test_answers_that_cannot_be_saved_stay_in_the_browser_and_the_page_says_why(open_page, people, tmp_path):
+    people(identities=3, images=5, pairs=6)
+    with labeller(tmp_path, "--annotator", "ann", pairs="learn/pairs.json") as server:
+        page = start(server, open_page)
+        page.route("**/api/events", lambda route: route.fulfill(status=503, json={"error": "the database is gone"}))
+        page.keyboard.press("s")
+        page.keyboard.press("d")
+        until(page, "document.getElementById('saved').textContent.includes('the database is gone')")
+        assert page.inner_text("#saved").startswith("2 not yet saved (the labeller answered 503: ")
+        assert Client(server).call("progress")["answers"] == 0
+        page.reload()
+        page.wait_for_selector("#left img")
+        until(page, "document.getElementById('saved').textContent.startsWith('2 not yet saved')")
+        page.unroute("**/api/events")
+        all_saved(page)
+        assert Client(server).call("progress")["answers"] == 2
+
+
+def test_the_next_command_can_be_copied_into_a_shell_whatever_the_files_are_called(open_page, people, tmp_path):
+    people(identities=3, images=5, pairs=6)
+    feedback = "it's $HOME & more.json"
+    with labeller(tmp_path, "--annotator", "ann", pairs="learn/pairs.json", feedback=feedback) as server:
+        page = open_page(server, "/review")
+        until(page, "document.getElementById('command').textContent !== ''")
+        words = shlex.split(page.text_content("#command"))
+        assert words[words.index("--feedback_file") + 1] == feedback

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
 
 from magface_al.command.errors import UserError
 from magface_al.command.run import Run
-from magface_al.labelling.web.serving import Door, announce, open_socket, page_address
+from magface_al.labelling.web.serving import Door, announce, open_browser, open_socket, page_address
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,24 @@ def test_a_port_in_use_is_refused_in_words():
         port = first.getsockname()[1]
         with pytest.raises(UserError, match=f"127.0.0.1:{port}: .*; choose another --port"):
             open_socket("127.0.0.1", port)
+
+
+@pytest.fixture
+def nobody(monkeypatch):
+    """A user with a number and nothing else, as `docker --user 12345` starts one."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+
+
+def test_a_user_without_a_name_is_told_the_address_all_the_same(nobody, capsys):
+    announce("ADDRESS", 80, True, Run("label_pairs.py", {}))
+    assert f"ssh -L 80:localhost:80 USER@{socket.gethostname()}" in capsys.readouterr().out
+
+
+def test_a_user_without_a_home_is_told_that_there_is_no_browser(nobody, monkeypatch, capsys):
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("BROWSER", raising=False)
+    open_browser("ADDRESS", Run("label_pairs.py", {}))
+    assert "open the address yourself" in capsys.readouterr().err

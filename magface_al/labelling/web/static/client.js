@@ -4,6 +4,7 @@
 // is on the disk. Each has a key of its own, so that two windows cannot overwrite each other's.
 
 const NAMES = "label:names:";
+const WATCH = 5000; // milliseconds between two looks at what troubles the labeller
 
 export function element(id) {
   return document.getElementById(id);
@@ -17,9 +18,10 @@ export async function api(name, body = {}, options = {}) {
     ...options,
   }).catch(() => { throw new Error("the labeller does not answer"); });
   if (!response.ok) {
+    const reason = await response.json().then(answer => answer.error, () => "");
     const error = new Error(response.status === 403
       ? "the labeller wants its printed address again"
-      : `the labeller answered ${response.status}`);
+      : `the labeller answered ${response.status}${reason ? `: ${reason}` : ""}`);
     error.status = response.status;
     throw error;
   }
@@ -51,6 +53,8 @@ export class Session {
         await pause(2000);
       }
     }
+    session.showTrouble();
+    setInterval(() => session.watch(), WATCH);
     session.name = localStorage.getItem(NAMES + session.store) ?? session.annotator ?? await askName("");
     session.outbox = new Outbox(session);
     element("who").textContent = session.name;
@@ -62,6 +66,20 @@ export class Session {
       dialog.querySelector("[data-close]")?.addEventListener("click", () => dialog.close());
     }
     return session;
+  }
+
+  // Writing fails a while after the answers came, so nobody asked for the error; it stands on the page until it is mended.
+  async watch() {
+    const answer = await api("session").catch(() => null); // a server that is away is told by the outbox
+    if (!answer) return;
+    this.export_error = answer.export_error;
+    this.showTrouble();
+  }
+
+  showTrouble() {
+    const text = this.export_error ?? "";
+    if (element("trouble").textContent !== text) element("trouble").textContent = text;
+    element("trouble").hidden = !text;
   }
 
   async rename() {

@@ -200,7 +200,6 @@ function showProgress() {
   element("clash").hidden = !progress.contradictions;
   element("clash-text").textContent = progress.contradictions === 1
     ? "An answer contradicts others" : `${progress.contradictions} answers contradict others`;
-  if (progress.export_error) say(`The feedback file cannot be written (${progress.export_error}). The answers are kept.`, true);
 }
 
 function duration(seconds) {

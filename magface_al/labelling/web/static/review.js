@@ -157,8 +157,12 @@ element("show").addEventListener("change", () => showGallery());
 element("person").addEventListener("change", () => showGallery());
 element("more").addEventListener("click", () => showGallery(true));
 element("export").addEventListener("click", async () => {
-  const done = await api("export");
-  say(`Wrote ${done.labelled} labels of ${done.pairs} pairs to ${done.feedback} and ${done.csv}.`, true);
+  try {
+    const done = await api("export");
+    say(`Wrote ${done.labelled} labels of ${done.pairs} pairs to ${done.feedback} and ${done.csv}.`, true);
+  } catch (error) {
+    say(`Nothing was written: ${error.message}`, true);
+  }
 });
 copyButtons();
 element("command").textContent = session.next.join("\n");
