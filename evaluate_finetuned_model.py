@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from magface_al.command import cli, numbers
+from magface_al.command.outputs import OutputFolder
 from magface_al.command.run import Run
 from magface_al.embedding import model_flags
 from magface_al.evaluation import flags
@@ -40,7 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="labelled pairs of people that were not trained on",
     )
     files.add_argument("--general_file", type=Path, metavar="PAIRS.json", help="labelled pairs that must not get worse")
-    files.add_argument("--output_dir", type=Path, default=Path("evaluation"), help="folder for everything written")
+    files.add_argument(
+        "--output_dir", type=OutputFolder, default=OutputFolder("evaluation"), help="folder for everything written"
+    )
     decision = parser.add_argument_group("decision")
     decision.add_argument(
         "--threshold", type=numbers.cosine, default=THRESHOLD, help="cosine above which a pair is called same"

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from magface_al.command import cli, numbers
+from magface_al.command.outputs import OutputFolder
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.embedding import model_flags
@@ -46,7 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FEATURES",
         help="cached embeddings, one store a row",
     )
-    files.add_argument("--output_dir", type=Path, default=Path("recognition"), help="folder for everything written")
+    files.add_argument(
+        "--output_dir", type=OutputFolder, default=OutputFolder("recognition"), help="folder for everything written"
+    )
     files.add_argument(
         "--allow_failures", action="store_true", help="end with exit code 0 although images could not be read"
     )

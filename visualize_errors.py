@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 
 from magface_al.command import cli, numbers
+from magface_al.command.outputs import OutputFolder
 from magface_al.command.run import Run
 from magface_al.embedding import model_flags
 from magface_al.metrics.cosine import THRESHOLD
@@ -29,7 +30,9 @@ def build_parser() -> argparse.ArgumentParser:
     files.add_argument(
         "--skip_bad_lines", action="store_true", help="leave out malformed lines of a text store, and count them"
     )
-    files.add_argument("--output_dir", type=Path, default=Path("magface_errors"), help="folder for everything written")
+    files.add_argument(
+        "--output_dir", type=OutputFolder, default=OutputFolder("magface_errors"), help="folder for everything written"
+    )
     errors = parser.add_argument_group("errors")
     errors.add_argument(
         "--threshold", type=numbers.cosine, default=THRESHOLD, help="cosine above which a pair is called same"

@@ -11,7 +11,7 @@ import numpy as np
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_json, sha256
-from magface_al.command.outputs import replacing, write_json
+from magface_al.command.outputs import growing, replacing, writable, write_json
 from magface_al.faces.recordio import EXACT_FLOAT32, frame, pack
 from magface_al.faces.train_list import Counts, count_entries, read_train_list
 
@@ -25,6 +25,8 @@ class RecordWriter:
 
     def __init__(self, path: Path, made_from: dict[str, str]) -> None:
         self.path = path
+        for final in self._finals():
+            writable(final)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._parts = [final.with_name(final.name + ".part") for final in self._finals()]
         self._state = path.with_name(path.name + ".part.json")
@@ -33,7 +35,7 @@ class RecordWriter:
             for part in self._parts:
                 part.unlink(missing_ok=True)
         write_json(self._state, made_from)
-        self._records, self._index = (part.open("ab") for part in self._parts)
+        self._records, self._index = (growing(part) for part in self._parts)
         self.count = self._cut_back()
 
     def _finals(self) -> tuple[Path, Path]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from magface_al.command.files import read_json
-from magface_al.command.outputs import write_json
+from magface_al.command.outputs import growing, writable, write_json
 from magface_al.embedding.fixed_text import format_fixed
 from magface_al.embedding.store import ROWS_AT_ONCE, is_binary, manifest_path, paths_path
 from magface_al.metrics.cosine import magnitudes
@@ -34,12 +34,14 @@ class FeatureWriter:
         self._magnitudes_path = path.with_name(path.name + ".magnitudes")
         self._finals = [path, self.failures_path, *([paths_path(path)] if is_binary(path) else [])]
         self._state_path = path.with_name(path.name + ".part.json")
+        for final in [*self._finals, manifest_path(path)]:
+            writable(final)
         path.parent.mkdir(parents=True, exist_ok=True)
         state = self._resumable_state() if resume else self._fresh_state()
         self.consumed, self.rows, self.failed = state["consumed"], state["rows"], state["failed"]
         self.dimensions: int | None = state["dimensions"]
         self._save_at = 0.0  # on time.monotonic(): the first batch is recorded at once
-        self._files = [_part(final).open("ab") for final in [*self._finals, self._magnitudes_path]]
+        self._files = [growing(_part(final)) for final in [*self._finals, self._magnitudes_path]]
         self._rows_file, self._failures_file, *self._paths_file, self._magnitudes_file = self._files
         for file, length in zip(self._files, state["lengths"], strict=True):
             file.truncate(length)

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from magface_al.command.errors import UserError
-from magface_al.command.outputs import replacing
+from magface_al.command.outputs import replacing, replacing_folder
 from magface_al.embedding.pair_scores import PairScores
 from magface_al.faces.preprocess import decode_image
 from magface_al.pairs.pair_file import PairFile
@@ -25,22 +25,20 @@ def write_errors(
 ) -> list[ErrorCard]:
     """Write false_positives/ and false_negatives/ and the contact sheet; return the errors written, worst first.
 
-    Both folders are built under another name and then swapped in, so a rerun leaves nothing of the run before.
+    Both folders are built under another name and then swapped in, so a rerun leaves nothing of the run before. Raises
+    UserError for pairs of images that lie in such a folder of an earlier run.
     """
     same = scores.pair_file.labels()
     called_same = scores.similarity > threshold
+    reads = {scores.pair_file.locate(name).parent for name in scores.pair_file.images()}
     cards: list[ErrorCard] = []
     for kind, wrong, most in zip(KINDS, (called_same & ~same, ~called_same & same), (max_fp, max_fn), strict=True):
         rows = np.flatnonzero(wrong)
         rows = rows[np.argsort(-np.abs(scores.similarity[rows] - threshold), kind="stable")][:most]
         final = folder / (kind.replace(" ", "_") + "s")
-        building = final.with_name(final.name + ".part")
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(parents=True)
-        for place, row in enumerate(tqdm(rows, unit="error", desc=f"{kind}s"), 1):
-            cards.append(_write_error(scores, int(row), place, kind, threshold, building))
-        shutil.rmtree(final, ignore_errors=True)
-        building.replace(final)
+        with replacing_folder(final, reads) as building:
+            for place, row in enumerate(tqdm(rows, unit="error", desc=f"{kind}s"), 1):
+                cards.append(_write_error(scores, int(row), place, kind, threshold, building))
     cards.sort(key=lambda card: -abs(card.similarity - threshold))
     tiles = [(*card.faces, f"{card.kind} {card.similarity:.3f}") for card in cards]
     save_figure(contact_sheet(tiles, "errors, worst first"), folder / "errors_contact_sheet.png")

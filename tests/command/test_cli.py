@@ -66,4 +66,10 @@ def test_batches_are_asked_for_only_where_there_are_any():
     cli.add_device_options(plain)
     cli.add_device_options(batches, batch_size=7)
     assert vars(plain.parse_args([])) == {"debug": False, "device": "auto", "force_cpu": False}
-    assert vars(batches.parse_args([])) == {"debug": False, "device": "auto", "force_cpu": False, "batch_size": 7, "workers": 4}
+    assert vars(batches.parse_args([])) == {
+        "debug": False,
+        "device": "auto",
+        "force_cpu": False,
+        "batch_size": 7,
+        "workers": 4,
+    }
