@@ -313,7 +313,7 @@ def test_one_labeller_at_a_time(questions, run_script):
     flags = ["label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "feedback.json", "--port", 0]
     with labeller(questions):
         done = run_script(*flags, code=2)
-    assert "feedback.sqlite: in use by another label_pairs.py" in done.stderr
+    assert "feedback.json: another run is writing it" in done.stderr
 
 
 def test_the_port_in_use_is_named(questions, run_script):

@@ -37,8 +37,7 @@ def _open_closed_streams() -> None:
 
 def _find_a_home() -> None:
     """Libraries keep caches in HOME and ask for the user's name, which a container's --user need not have."""
-    home = Path("~").expanduser()
-    if not (home.is_dir() and os.access(home, os.W_OK | os.X_OK)):
+    if not _has_home():
         try:
             lent = tempfile.mkdtemp(prefix="magface_al-home-")
         except OSError:
@@ -51,6 +50,14 @@ def _find_a_home() -> None:
         pwd.getpwuid(os.getuid())
     except KeyError:
         os.environ.setdefault("USER", f"user{os.getuid()}")
+
+
+def _has_home() -> bool:
+    try:
+        home = Path.home()
+    except RuntimeError:  # neither in the environment nor in passwd
+        return False
+    return home.is_dir() and os.access(home, os.W_OK | os.X_OK)
 
 
 def check(distributed: bool) -> None:
