@@ -106,9 +106,10 @@ def run(
     surroundings.prepare()
     try:
         code = _exit_code(parser, main, distributed)
-    finally:  # also after --help
-        told = surroundings.let_go(sys.stdout)
-        surroundings.let_go(sys.stderr)
+    except SystemExit as ended:  # argparse's: --help, or a wrong flag
+        code = int(ended.code or 0)
+    told = surroundings.let_go(sys.stdout)
+    surroundings.let_go(sys.stderr)
     sys.exit(code if told else code or 1)
 
 

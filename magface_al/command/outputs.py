@@ -7,9 +7,9 @@ import fcntl
 import io
 import json
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PosixPath
@@ -145,22 +145,23 @@ def replacing(path: Path, mode: str = "w", *, durable: bool = False) -> Iterator
     final = _resolved(writable(path))
     final.parent.mkdir(parents=True, exist_ok=True)
     _sweep(final.parent)
-    with _named(path):
-        descriptor, part = _private_file(final.parent)
-    raw = _Raw(descriptor, path)
-    try:
+    part = _private(final.parent)
+    raw: _Raw | None = None
+    try:  # the name is known before there is a file, so that a signal at any moment leaves none
+        with _named(path):
+            raw = _Raw(_new_file(part), path)
         buffered = io.BufferedWriter(raw)
         with buffered if "b" in mode else io.TextIOWrapper(buffered, "utf-8", "backslashreplace") as file:
             yield file
             file.flush()
             with _named(path):
                 if durable:
-                    os.fsync(descriptor)
+                    os.fsync(raw.fileno())
                 part.replace(final)
     except BaseException as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        if raw.failure is not None and not isinstance(error, OSError):
+        if raw is not None and raw.failure is not None and not isinstance(error, OSError):
             raise raw.failure from None
         raise
 
@@ -180,25 +181,26 @@ def replacing_folder(folder: Path, reads: Iterable[Path] = ()) -> Iterator[Path]
             )
     final.parent.mkdir(parents=True, exist_ok=True)
     _sweep(final.parent)
-    with _named(folder):
-        descriptor, building = _private_folder(final.parent)
+    building, old, descriptor = _private(final.parent), _private(final.parent), -1
     try:
+        with _named(folder):
+            descriptor = _new_folder(building)
         yield building
         with _named(folder):
             if final.exists():
-                old = Path(tempfile.mkdtemp(_SUFFIX, _PREFIX, final.parent))
-                final.replace(old)  # onto an empty folder
-                building.replace(final)
-                shutil.rmtree(old)
-            else:
-                building.replace(final)
+                final.replace(old)
+            building.replace(final)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise OSError(error.errno, error.strerror, str(folder)) from None
         raise
     finally:
-        shutil.rmtree(building, ignore_errors=True)
-        os.close(descriptor)
+        if old.exists() and not final.exists():  # a signal between the two
+            old.replace(final)
+        for part in (building, old):
+            shutil.rmtree(part, ignore_errors=True)
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def growing(path: Path) -> io.BufferedWriter:
@@ -211,20 +213,29 @@ def growing(path: Path) -> io.BufferedWriter:
     return io.BufferedWriter(raw)
 
 
-def _private_file(folder: Path) -> tuple[int, Path]:
-    while True:
-        descriptor, name = tempfile.mkstemp(_SUFFIX, _PREFIX, folder)  # O_EXCL | O_NOFOLLOW, 0600
-        if _held(descriptor, Path(name)):
-            return descriptor, Path(name)
+def _private(folder: Path) -> Path:
+    """A name in the folder that nobody can foresee."""
+    return folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
 
 
-def _private_folder(folder: Path) -> tuple[int, Path]:
+def _new_file(path: Path) -> int:
+    """A new file under a private name, locked, as a descriptor. Made again where a sweeper was quicker than the lock."""
     while True:
-        path = Path(tempfile.mkdtemp(_SUFFIX, _PREFIX, folder))  # 0700
-        with suppress(FileNotFoundError):  # it was swept
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        if _held(descriptor, path):
+            return descriptor
+        path.unlink(missing_ok=True)
+
+
+def _new_folder(path: Path) -> int:
+    """The same for a folder."""
+    while True:
+        path.mkdir(0o700)
+        with suppress(FileNotFoundError):
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             if _held(descriptor, path):
-                return descriptor, path
+                return descriptor
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _held(descriptor: int, path: Path) -> bool:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from magface_al.command.errors import UserError
-from magface_al.command.outputs import replacing, write_json
+from magface_al.command.outputs import replacing, writable, write_json
 from magface_al.models.backbone import Backbone
 from magface_al.models.checkpoint import save_backbone
 from magface_al.models.weight_files import read_checkpoint
@@ -81,6 +81,8 @@ class Progress:
         self.folder, self.learner, self.start, self.habits = folder, learner, start, habits
         self.made_with, self.manifest, self.keep_every = plain(made_with), manifest, keep_every
         self.best_path = folder / habits.best
+        for name in filter(None, (habits.best, habits.last, STATE, HISTORY, PICTURE)):
+            writable(folder / name)  # said before an epoch has been spent
         self.history: list[Entry] = []
         self.best_epoch = 0
         self.steps, self.sums = 0, dict[str, float]()

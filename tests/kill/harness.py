@@ -157,6 +157,7 @@ class LabellerRounds:
         lost = [pair for pair, answer in self.saved.items() if exported.get(pair) != answer]
         self.count.losses += [f"{len(lost)} of {len(self.saved)} saved answers are lost"] if lost else []
         self.count.taken_up += not lost
+        self.count.left["answers called saved"] = len(self.saved)
 
     def _answer(self, name: str, number: int) -> None:
         try:

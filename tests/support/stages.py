@@ -88,26 +88,18 @@ def prepare(folder: Path) -> None:
     lines = (data / "images.list").read_text().splitlines(keepends=True)
     (data / "few.list").write_text("".join(lines[:7]))
     pairs = read_pairs(data / "feedback_pairs_test.json").pairs[:20]
+    content = json.loads((data / "feedback_pairs_test.json").read_text())
+    (data / "feedback_pairs_test.json").write_text(
+        json.dumps({**content, "root": str(data.resolve())})
+    )  # wherever it is read
     payload = [(data / name).read_bytes() for pair in pairs for name in (pair.image1, pair.image2)]
     (data / "set.bin").write_bytes(pickle.dumps((payload, [pair.label == 1 for pair in pairs])))
     ran(data, ["prepare_data.py", "folder2list", "--dataset", "images", "--output_list", "t.list"])
     (data / "t.list").write_text((data / "t.list").read_text().replace("images/", "../data/images/"))
     ran(data, ["prepare_data.py", "list2rec", "--train_list", "t.list", "--output_dir", "rec"])
-    ran(
-        data,
-        [
-            "gen_features.py",
-            "--inf_list",
-            "images.list",
-            "--root",
-            "..",
-            "--feat_list",
-            "f.npy",
-            "--resume",
-            "m.pth",
-            "--force_cpu",
-        ],
-    )
+    listed = ["gen_features.py", "--inf_list", "images.list", "--root", "..", "--resume", "m.pth", "--force_cpu"]
+    for name in ("f.npy", "f.list"):
+        ran(data, [*listed, "--feat_list", name])
 
 
 def ran(folder: Path, command: list[object]) -> float:
