@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import os
 import pkgutil
@@ -17,6 +18,8 @@ import torch
 import magface_al
 from magface_al.command import cli, outputs
 from tests.support.scripts import ROOT, Ended, load_script
+
+PATIENCE = 120  # seconds
 
 
 def import_everything():
@@ -41,7 +44,7 @@ class Forked:
         os.setpgid(self.pid, self.pid)  # both do it, whoever comes first
         self.code = None
 
-    def wait(self, seconds=120):
+    def wait(self, seconds=PATIENCE):
         """How it ended; it is killed, and the test fails, where it has not after so many seconds."""
         while self.code is None and time.monotonic() - self.started < seconds:
             done, status = os.waitpid(self.pid, os.WNOHANG)
@@ -78,6 +81,7 @@ def _become(folder, script, flags, before, logs):
             os.close(descriptor)
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False, buffering=1)
+        faulthandler.dump_traceback_later(PATIENCE - 10, file=sys.stderr)  # says where it hangs
         sys.argv = [str(ROOT / script), *flags]
         outputs._swept.clear()
         module = load_script(script)
