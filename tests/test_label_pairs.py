@@ -316,6 +316,13 @@ def test_one_labeller_at_a_time(questions, run_script):
     assert "feedback.json: another run is writing it" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["feedback.csv", "feedback.sqlite"])
+def test_a_feedback_file_by_the_name_of_the_csv_or_the_database_is_refused(questions, run_script, name):
+    done = run_script("label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", name, "--export_only", code=2)
+    assert f"--feedback_file {name}: the CSV or the database gets that name too" in done.stderr
+    assert not list(questions.glob("feedback.*"))
+
+
 def test_the_port_in_use_is_named(questions, run_script):
     with labeller(questions) as server:
         flags = ["--pairs_file", "pairs.json", "--feedback_file", "other.json", "--port", server.port]

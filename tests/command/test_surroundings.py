@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from magface_al.command.outputs import Claim
 from tests.support.forked import Forked, import_everything
 from tests.support.scripts import ROOT
 from tests.support.stages import PASSING, STAGES, differences, files_of, halves, is_half, prepare, ran
@@ -131,6 +132,30 @@ def test_little_memory_is_one_line(script, work, drawn):
     if done.returncode:
         one_line(done, stage.command[0])
     assert not [name for name in files_of(work) if ".magface_al-" in name]
+
+
+# --- one run at a time
+
+
+@EVERY
+def test_what_another_run_writes_is_left_to_it(stage, work, drawn):
+    flags = ("--feat_list", "--output_file", "--output_list", "--output_dir")
+    (place,) = [place for place, word in enumerate(stage.command) if word in flags]
+    with Claim(work / stage.command[place + 1], folder=stage.command[place] == "--output_dir"):
+        before = files_of(work)
+        done = Forked(work, *stage.command).wait()
+        assert files_of(work) == before
+    assert done.returncode == 2
+    assert one_line(done, stage.command[0]).startswith(f"{stage.command[place + 1]}: another run is writing it")
+
+
+@EVERY
+def test_a_script_that_is_not_distributed_refuses_to_be_one_of_several(stage, work, drawn):
+    if stage.name == "train":
+        pytest.skip("it is distributed")
+    done = Forked(work, *stage.command, before=lambda: os.environ.update(WORLD_SIZE="2", RANK="1")).wait()
+    assert (done.returncode, files_of(work)) == (2, {})
+    assert "started as one of 2 processes" in one_line(done, stage.command[0])
 
 
 # --- an input is no output
@@ -259,12 +284,6 @@ def test_a_locale_without_utf8_is_refused_in_words_and_helps_all_the_same(work, 
     assert (done.returncode, list(work.iterdir())) == (2, [])
     assert "set PYTHONUTF8=1" in one_line(done, "prepare_data.py")
     assert light(work, "--help", env=env).returncode == 0
-
-
-def test_a_script_that_is_not_distributed_refuses_to_be_one_of_several(work, drawn):
-    done = light(work, *LISTED, env={"WORLD_SIZE": "2", "RANK": "0"})
-    assert (done.returncode, list(work.iterdir())) == (2, [])
-    assert "started as one of 2 processes" in one_line(done, "prepare_data.py")
 
 
 def test_a_deleted_working_folder(work, drawn):
