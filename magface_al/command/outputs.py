@@ -18,6 +18,7 @@ from typing import IO, Any
 from magface_al.command.errors import UserError
 
 _PREFIX, _SUFFIX = ".magface_al-", ".part"  # of private temporary names; the dot keeps them out of everybody's globs
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCK_IN_FOLDER = ".lock"  # what a folder has in it while a run fills it
 _inputs: dict[tuple[int, int], str] = {}  # (device, inode) -> the flag that names it, of the run in progress
 _read_from: set[Path] = set()  # the inputs' places, folders too
@@ -170,8 +171,8 @@ def replacing(path: Path, mode: str = "w", *, durable: bool = False) -> Iterator
 def replacing_folder(folder: Path, reads: Iterable[Path] = ()) -> Iterator[Path]:
     """A new folder under a private name beside `folder`, which takes its place, whole, at the end of the block.
 
-    reads: files, or their folders, that the block reads. Raises UserError where one of them, or an input, lies in the folder that would be
-    removed, and OSError that names `folder` for a full disk.
+    reads: files, or their folders, that the block reads. Raises UserError where one of them, or an input, lies in the folder
+    that would be removed, and OSError that names `folder` for a full disk.
     """
     final = _resolved(folder)
     for place in {*_read_from, *map(_resolved, reads)} if final.exists() else set[Path]():
@@ -191,7 +192,7 @@ def replacing_folder(folder: Path, reads: Iterable[Path] = ()) -> Iterator[Path]
                 final.replace(old)
             building.replace(final)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in _FULL:
             raise OSError(error.errno, error.strerror, str(folder)) from None
         raise
     finally:
@@ -207,7 +208,8 @@ def growing(path: Path) -> io.BufferedWriter:
     """Open for appending what a later run may take up. Whoever does so has claimed it. Raises OSError that names `path`."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(writable(path), flags, 0o600)
-    os.fchmod(descriptor, 0o600)
+    with suppress(OSError):  # somebody else's, who lets this user write
+        os.fchmod(descriptor, 0o600)
     raw = _Raw(descriptor, path)
     raw.seek(0, os.SEEK_END)
     return io.BufferedWriter(raw)
@@ -288,7 +290,8 @@ class Claim:
     """An output for this run alone, from now until `close` or the process's end.
 
     The lock is the operating system's, on `NAME.lock` beside a file and on `.lock` inside a folder, which is made where it is
-    absent; a killed run leaves none. Raises UserError where another run holds it, OSError that names the output.
+    absent; a killed run leaves none. Raises UserError where another run holds it or nothing can be written, OSError for a full
+    disk.
     """
 
     def __init__(self, path: Path, *, folder: bool = False) -> None:
@@ -296,9 +299,15 @@ class Claim:
         home = final if folder else final.parent
         self._made = None if home.exists() else home  # removed again by a run that has not written
         self._lock = home / (LOCK_IN_FOLDER if folder else f"{final.name}.lock")
-        with _named(path):
+        try:
             home.mkdir(parents=True, exist_ok=True)
             self._descriptor = self._locked(path)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise OSError(error.errno, error.strerror, str(path)) from None
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror}); choose a name in a folder of your own"
+            ) from None
 
     def _locked(self, path: Path) -> int:
         """The descriptor of the lock file, which is locked and still has its name."""

@@ -137,11 +137,15 @@ def test_errors_name_the_output_and_never_the_private_name(tmp_path, full_disk):
     assert names(tmp_path) == ["out.pth"]
 
 
-@pytest.mark.parametrize("write", [lambda path: write_json(path, []), lambda path: Claim(path).close()])
-def test_a_folder_that_takes_no_files_is_told_by_the_outputs_name(write):
+def test_a_folder_that_takes_no_files_is_told_by_the_outputs_name():
     with pytest.raises(OSError, match="/proc/out.json") as failed:  # root may write everywhere else
-        write(Path("/proc/out.json"))
+        write_json(Path("/proc/out.json"), [])
     assert failed.value.filename == "/proc/out.json"
+    for path, folder in ((Path("/proc/out.json"), False), (Path("/proc/a/b"), True)):
+        with pytest.raises(
+            UserError, match=rf"^{path}: cannot be written \(.*\); choose a name in a folder of your own"
+        ):
+            Claim(path, folder=folder)
 
 
 def test_the_longest_name_is_written_and_a_longer_one_named(tmp_path):
