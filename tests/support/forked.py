@@ -8,6 +8,7 @@ import os
 import pkgutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -82,6 +83,7 @@ def _become(folder, script, flags, before, logs):
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False, buffering=1)
         faulthandler.dump_traceback_later(PATIENCE - 10, file=sys.stderr)  # says where it hangs
+        tempfile.tempdir = str(Path(folder).parent)  # tracebacks and lent homes go with the test
         sys.argv = [str(ROOT / script), *flags]
         outputs._swept.clear()
         module = load_script(script)
