@@ -26,6 +26,16 @@ def explain(error: Exception, script: str, debug: bool) -> str:
     Who raised it decides whose fault it is: the innermost frame in a library is bad input or a machine's limit that no reader
     has foreseen, the innermost frame in this project is a bug.
     """
+    if isinstance(error, MemoryError):
+        traceback.clear_frames(error.__traceback__)  # what the work held; saying so needs some of it
+        try:
+            return _explained(error, script, debug)
+        except MemoryError:
+            return "not enough memory, not even to keep the traceback; a smaller --batch_size or fewer --workers needs less"
+    return _explained(error, script, debug)
+
+
+def _explained(error: Exception, script: str, debug: bool) -> str:
     if debug:
         traceback.print_exception(error)
         where = "the traceback is above"
@@ -37,7 +47,7 @@ def explain(error: Exception, script: str, debug: bool) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f"{reason}: {sys.executable} is not the Python that was installed into; {where}"
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    if _is_ours(frame.filename):
+    if _is_ours(frame.filename) and not isinstance(error, SystemError):  # that one is C's: memory ends in it too
         return f"a bug in magface_al, please report it: {type(error).__name__}: {reason}; {where}"
     return f"{Path(frame.filename).name} could not go on: {type(error).__name__}: {reason}; {where}"
 

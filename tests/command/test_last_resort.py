@@ -91,3 +91,13 @@ def test_the_environment_inside_the_project_is_not_the_project(monkeypatch, tmp_
         str(tmp_path / "site-packages" / ".venv" / "lib" / "site-packages" / "torch" / "x.py")
     )
     assert not last_resort._is_ours(str(tmp_path / "other.py"))
+
+
+def test_memory_that_is_gone_for_good_is_still_one_line(monkeypatch):
+    from magface_al.command import last_resort
+
+    def gone(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(last_resort, "_explained", gone)
+    assert explain(MemoryError(), "x.py", debug=False).startswith("not enough memory, not even to keep the traceback")

@@ -124,7 +124,7 @@ def test_little_memory_is_one_line(script, work, drawn):
 
     def little():
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), used + (1 << 20)))
+        resource.setrlimit(resource.RLIMIT_AS, (used + (8 << 20), used + (8 << 20)))
 
     done = Forked(work, *stage.command, before=little).wait()
     assert done.returncode in (0, 1), done  # the allocator may have enough in hand
