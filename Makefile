@@ -8,10 +8,10 @@ CHROMIUM ?= /usr/bin/chromium
 
 export CHROMIUM
 
-# How often make flaky runs the tests of several processes.
+# How often make flaky runs the tests of several processes, and how often make kill kills.
 N ?= 20
 
-.PHONY: demo demo-label quick test test-browser full flaky fuzz coverage lint types format docs clean
+.PHONY: demo demo-label quick test test-browser full flaky fuzz kill coverage lint types format docs clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -56,6 +56,10 @@ SEED ?= 1
 fuzz: N = 300
 fuzz: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.fuzz --attempts $(N) --seed $(SEED) --workers $(WORKERS)
+
+# Every stage killed with SIGKILL at N random moments in all: ends with 1 if a file is half, a rerun differs or an answer is lost.
+kill: $(VENV)/ready
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.kill.harness --rounds $(N)
 
 # The labeller in a real browser. Needs Debian's chromium, which is installed where it is missing and that is allowed.
 test-browser: $(VENV)/browser-ready $(CHROMIUM)

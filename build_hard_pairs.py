@@ -82,6 +82,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.embedding.store import open_store
     from magface_al.pairs.pair_file import describe, write_pairs
 
+    run.path = args.output_file.with_suffix(".manifest.json")
     check_identity_options(args.identity_from, args.identity_list)
     store = open_store(args.features_list, run, skip_bad_lines=args.skip_bad_lines)
     people = named_identities(store.names, args.identity_from, args.identity_list)
@@ -105,7 +106,6 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.facts["hardness"] = chosen.hardness
     made_by = {"strategy": args.strategy, "seed": args.seed, "features": str(args.features_list)}
     write_pairs(args.output_file, chosen.pairs, **made_by, root=store.root())
-    run.path = args.output_file.with_suffix(".manifest.json")
     run.output(args.output_file, describe(chosen.pairs))
     files = ["--feedback_file", args.output_file, "--features_list", args.features_list]
     run.suggest("python", "visualize_errors.py", *files, "--threshold", THRESHOLD, "--output_dir", "errors")

@@ -84,6 +84,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.models.device import pick_device
     from magface_al.pairs.pair_file import write_pairs
 
+    run.path = args.output_file.with_suffix(".manifest.json")
     check_identity_options(args.identity_from, args.identity_list)
     store = open_store(args.features_list, run, skip_bad_lines=args.skip_bad_lines)
     if len(store.names) < 2:
@@ -110,7 +111,6 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.facts["chosen_by"] = by_strategy
     made_by = {"strategy": args.strategy, "seed": args.seed, "features": str(args.features_list)}
     write_pairs(args.output_file, pairs, **made_by, threshold=args.threshold, root=store.root())
-    run.path = args.output_file.with_suffix(".manifest.json")
     counts = ", ".join(f"{count} {strategy}" for strategy, count in by_strategy.items())
     run.output(args.output_file, f"{counted(len(pairs), 'pair')} to ask about ({counts})")
     files = ["--pairs_file", args.output_file, "--feedback_file", "feedback.json"]

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from magface_al.command import cli, numbers
+from magface_al.command.outputs import OutputFolder
 from magface_al.command.run import Run
 from magface_al.embedding import model_flags
 from magface_al.metrics.cosine import THRESHOLD
@@ -22,7 +23,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threshold", type=numbers.cosine, default=THRESHOLD, help="cosine above which two are called the same"
     )
-    parser.add_argument("--output_dir", type=Path, default=Path("comparison"), help="folder for everything written")
+    parser.add_argument(
+        "--output_dir", type=OutputFolder, default=OutputFolder("comparison"), help="folder for everything written"
+    )
     model_flags.add_flip_option(parser)
     model_flags.add_checkpoint_options(parser)
     cli.add_device_options(parser)
@@ -42,7 +45,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
     run.facts |= {"device": device_name(embedder.device), **backbone.origin()}
     matrix = compare_with(embedder, args.images, args.threshold)
-    run.write_to(args.output_dir)
+    run.path = args.output_dir / "manifest.json"
     write_json(args.output_dir / "comparison.json", matrix.to_dict())
     save_figure(face_matrix_figure(matrix), args.output_dir / "comparison.png")
 

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from magface_al.command import cli, numbers
+from magface_al.command.outputs import OutputFolder
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.metrics.cosine import THRESHOLD
@@ -36,7 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
         default=0.0,
         help="share of the labels to flip; the truth is kept as actual_label",
     )
-    parser.add_argument("--output_dir", type=Path, default=Path("test_feedback"), help="folder for everything written")
+    parser.add_argument(
+        "--output_dir", type=OutputFolder, default=OutputFolder("test_feedback"), help="folder for everything written"
+    )
     parser.add_argument("--seed", type=int, default=42, help="of every random choice")
     return parser
 
@@ -50,8 +53,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
 
     rng = np.random.default_rng(args.seed)
     images = args.output_dir / "images"
-    refuse_foreign(images, args.dataset)
-    run.write_to(args.output_dir)
+    refuse_foreign(images)
+    run.path = args.output_dir / "manifest.json"
     with open_people(args.dataset, args.domain, args.seed, args.num_identities, args.images_per_identity) as source:
         print(f"read {source.description}")
         people = sample_people(source, args.num_identities, args.images_per_identity, rng, images, run.note)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from magface_al.command import cli, numbers
+from magface_al.command.outputs import OutputFolder
 from magface_al.command.run import Run
 from magface_al.embedding import model_flags
 from magface_al.evaluation import flags
@@ -42,7 +43,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="labelled pairs of people that were not trained on",
     )
     files.add_argument("--general_file", type=Path, metavar="PAIRS.json", help="labelled pairs that must not get worse")
-    files.add_argument("--output_dir", type=Path, default=Path("evaluation"), help="folder for everything written")
+    files.add_argument(
+        "--output_dir", type=OutputFolder, default=OutputFolder("evaluation"), help="folder for everything written"
+    )
     decision = parser.add_argument_group("decision")
     decision.add_argument(
         "--threshold", type=numbers.cosine, default=THRESHOLD, help="cosine above which a pair is called same"
@@ -68,7 +71,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.pictures.canvas import save_figure
     from magface_al.pictures.curves import before_after_figure
 
-    run.write_to(args.output_dir)
+    run.path = args.output_dir / "manifest.json"
     before = model_flags.model_choice(vars(args))
     after = replace(before, checkpoint=args.finetuned, arch="auto")
     how = args.threshold, args.resamples, args.seed

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from magface_al.command import cli, numbers
+from magface_al.command.outputs import OutputFolder
 from magface_al.command.run import Run
 from magface_al.embedding import model_flags
 from magface_al.evaluation import flags
@@ -37,7 +38,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME=FILE",
         help="other scores, `path score` a line",
     )
-    files.add_argument("--output_dir", type=Path, default=Path("quality"), help="folder for everything written")
+    files.add_argument(
+        "--output_dir", type=OutputFolder, default=OutputFolder("quality"), help="folder for everything written"
+    )
     protocol = parser.add_argument_group("protocol")
     flags.add_choice(protocol, "--threshold_rule", "where the threshold stands", THRESHOLD_RULES)
     share = numbers.interval("(0, 1)")
@@ -83,7 +86,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     text = f"{decision.describe(args.flip)}\n\n{quality_table(scores, args.max_discard)}"
     print(f"\n{text}")
     content = {**asdict(decision), "flip": args.flip, "max_discard": args.max_discard, "scores": scores}
-    run.write_to(args.output_dir)
+    run.path = args.output_dir / "manifest.json"
     write_results(args.output_dir, "quality", text, content)
     pictures = {"error_vs_discard.png": decided_figure(curves, args.max_discard, decision)}
     for name, of_sides in sides.items():

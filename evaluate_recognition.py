@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from magface_al.command import cli, numbers
+from magface_al.command.outputs import OutputFolder
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.embedding import model_flags
@@ -46,7 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FEATURES",
         help="cached embeddings, one store a row",
     )
-    files.add_argument("--output_dir", type=Path, default=Path("recognition"), help="folder for everything written")
+    files.add_argument(
+        "--output_dir", type=OutputFolder, default=OutputFolder("recognition"), help="folder for everything written"
+    )
     files.add_argument(
         "--allow_failures", action="store_true", help="end with exit code 0 although images could not be read"
     )
@@ -75,7 +78,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     settings = recognition.Settings(args.protocol, args.subtract_mean, args.folds, args.resamples, args.seed)
     models = recognition.named_models(args.checkpoint, args.features_list)
     sets = recognition.read_sets(args.sets, args.root, args.folds, run)
-    run.write_to(args.output_dir)
+    run.path = args.output_dir / "manifest.json"
     results: dict[str, dict[str, recognition.Verification]] = {}
     for model, (checkpoint, store) in models.items():
         embed = PairEmbedder(replace(model_flags.model_choice(vars(args)), checkpoint=checkpoint), run, store)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from magface_al.command import cli
+from magface_al.command.outputs import OutputFolder
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.evaluation import flags
@@ -34,7 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
     protocol = files.add_mutually_exclusive_group(required=True)
     protocol.add_argument("--meta", type=Path, metavar="PREFIX", help="folder and beginning of IJB's meta files")
     protocol.add_argument("--tinyface", action="store_true", help="the stores hold TinyFace's Testing_Set")
-    files.add_argument("--output_dir", type=Path, default=Path("templates"), help="folder for everything written")
+    files.add_argument(
+        "--output_dir", type=OutputFolder, default=OutputFolder("templates"), help="folder for everything written"
+    )
     files.add_argument(
         "--allow_failures", action="store_true", help="leave out images that a store lacks, instead of stopping"
     )
@@ -73,7 +76,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     text = "\n".join([f"{described}\n", *filter(None, [verification_table(results), search_table(results)])])
     print(f"\n{text}")
     rows = [{"model": model, **result} for model, result in results.items()]
-    run.write_to(args.output_dir)
+    run.path = args.output_dir / "manifest.json"
     write_results(args.output_dir, "results", text, {**settings, "results": rows})
     pictures = {}
     if ijb is not None:

@@ -34,10 +34,10 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.models.checkpoint import load_backbone
     from magface_al.models.export import export_model
 
+    run.path = args.output_file.with_name(args.output_file.name + ".json")
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing, trainable=True)
     backbone.own_preprocessing = backbone.preprocessing  # what --preprocessing says is recorded
     run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
-    run.path = args.output_file.with_name(args.output_file.name + ".json")
     run.facts |= backbone.origin()
     run.output(args.output_file, export_model(backbone, args.output_file, args.layout))
     preset, name = backbone.preprocessing.name(), args.layout or DEFAULT

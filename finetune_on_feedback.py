@@ -49,7 +49,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     device = pick_device(args.device, args.force_cpu)
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing, trainable=True)
     run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
-    run.write_to(args.output_dir)
+    run.path = args.output_dir / "manifest.json"
     run.facts |= {"device": device_name(device), "recipe": asdict(recipe), **backbone.origin()}
 
     size = backbone.preprocessing.size

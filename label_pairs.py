@@ -90,8 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     feedback_path, csv_path = args.feedback_file, args.csv_file or args.feedback_file.with_suffix(".csv")
-    if csv_path == feedback_path:
-        raise UserError(f"{csv_path}: is both the --feedback_file and the --csv_file; choose another name for one")
+    if len({feedback_path, csv_path, feedback_path.with_suffix(".sqlite")}) < 3:
+        raise UserError(f"--feedback_file {feedback_path}: the CSV or the database gets that name too; end it in .json")
     pair_file = read_pairs(args.pairs_file)
     run.input(args.pairs_file, describe(pair_file.pairs))
     gold_file = read_pairs(args.gold).labelled() if args.gold else None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from magface_al.command import cli
-from magface_al.command.outputs import OutputPath
+from magface_al.command.outputs import OutputFolder, OutputPath
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.conversion import joined_lists
@@ -32,10 +32,10 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     one = cli.add_command(commands, "rec2folder", "RecordIO -> LABEL/KEY.jpg, train.list and labels.tsv")
     one.add_argument("--rec", type=Path, required=True, help="train.rec; its .idx is used if it is there")
-    one.add_argument("--output_dir", type=Path, required=True, help="new folder")
+    one.add_argument("--output_dir", type=OutputFolder, required=True, help="new folder")
     one = cli.add_command(commands, "bin2folder", ".bin verification set -> images/, pair.list and img.list")
     one.add_argument("--bin", type=Path, required=True, help="lfw.bin, agedb_30.bin, ...")
-    one.add_argument("--output_dir", type=Path, required=True, help="new folder")
+    one.add_argument("--output_dir", type=OutputFolder, required=True, help="new folder")
     one = cli.add_command(commands, "folder2list", "identity folders -> a training list and its map of labels")
     one.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="one folder a person")
     map_help = "labels to use, `label<TAB>folder` a line (default: DIR/labels.tsv if it is there)"
@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--output_list", type=OutputPath, required=True, help="list to write")
     one = cli.add_command(commands, "list2rec", "a training list -> train.rec, train.idx and property")
     one.add_argument("--train_list", type=Path, required=True, help="training list")
-    one.add_argument("--output_dir", type=Path, required=True, help="folder to write")
+    one.add_argument("--output_dir", type=OutputFolder, required=True, help="folder to write")
     return parser
 
 
@@ -83,18 +83,18 @@ def bin2folder(args: argparse.Namespace, run: Run) -> None:
 
 
 def folder2list(args: argparse.Namespace, run: Run) -> None:
+    run.path = args.output_list.with_name(args.output_list.name + ".json")
     labels, counts = folder_to_list(args.dataset, args.output_list, args.label_map)
     print(f"read {counted(len(labels), 'folder')} in {args.dataset}")
-    run.path = args.output_list.with_name(args.output_list.name + ".json")
     say_list(run, args.output_list, counts)
     run.output(beside(args.output_list), f"{counted(len(labels), 'label')} and the folders they stand for")
 
 
 def merge_lists(args: argparse.Namespace, run: Run) -> None:
+    run.path = args.output_list.with_name(args.output_list.name + ".json")
     written, repeated = joined_lists.merge_lists(args.lists, args.output_list)
     for path in args.lists:
         run.input(path, "a list")
-    run.path = args.output_list.with_name(args.output_list.name + ".json")
     run.facts |= {"entries": written, "repeated": repeated}
     run.output(args.output_list, f"{counted(written, 'entry', 'entries')} of {counted(len(args.lists), 'list')}")
     if repeated:
@@ -102,11 +102,11 @@ def merge_lists(args: argparse.Namespace, run: Run) -> None:
 
 
 def compound(args: argparse.Namespace, run: Run) -> None:
+    run.path = args.output_list.with_name(args.output_list.name + ".json")
     parts, counts = joined_lists.compound(args.sources, args.output_list)
     for part in parts:
         holds = f"{counted(part.images, 'image')} of {counted(len(part.names), 'person', 'people')}"
         run.input(part.path, f"{holds}, labels from {part.offset} on,")
-    run.path = args.output_list.with_name(args.output_list.name + ".json")
     say_list(run, args.output_list, counts)
     run.output(beside(args.output_list), "every label, its source and its name there")
     run.facts["sources"] = [part.to_dict() for part in parts]

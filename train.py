@@ -52,7 +52,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
         with open_training_set(args.data, args.root, args.num_classes) as data:
             origin = setup.describe_data(data, args.data, run)
             sets = setup.read_validation(args.val_set, args.root, run)
-            run.write_to(args.output_dir)
+            run.path = args.output_dir / "manifest.json"
             run.facts |= {"device": device_name(device), "processes": distributed.world_size()}
 
             start = setup.starting_point(args.init, args.arch, args.preprocessing, given.seed, run)

@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 
 from magface_al.command import cli, numbers
+from magface_al.command.outputs import OutputFolder
 from magface_al.command.run import Run
 from magface_al.embedding import model_flags
 from magface_al.metrics.cosine import THRESHOLD
@@ -29,7 +30,9 @@ def build_parser() -> argparse.ArgumentParser:
     files.add_argument(
         "--skip_bad_lines", action="store_true", help="leave out malformed lines of a text store, and count them"
     )
-    files.add_argument("--output_dir", type=Path, default=Path("magface_errors"), help="folder for everything written")
+    files.add_argument(
+        "--output_dir", type=OutputFolder, default=OutputFolder("magface_errors"), help="folder for everything written"
+    )
     errors = parser.add_argument_group("errors")
     errors.add_argument(
         "--threshold", type=numbers.cosine, default=THRESHOLD, help="cosine above which a pair is called same"
@@ -60,7 +63,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
         raise UserError("give --model to embed the images, or --features_list with their embeddings, or both")
     pair_file = read_pairs(args.feedback_file).labelled()
     run.input(args.feedback_file, describe(pair_file.pairs))
-    run.write_to(args.output_dir)
+    run.path = args.output_dir / "manifest.json"
     scores = score_pairs(pair_file, model_flags.model_choice(vars(args)), run, args.features_list, args.skip_bad_lines)
     run.facts["pairs_left_out"] = scores.left_out
 

@@ -92,5 +92,5 @@ def test_refusals(run_script, tmp_path, faces):
         "domain 'moon' is unknown, expected one of clean, cctv, night"
         in run_script("create_test_feedback.py", "--domain", "moon", code=2).stderr
     )
-    (tmp_path / "test_feedback" / "images").mkdir(parents=True)
+    shutil.copytree(faces / "person_00", tmp_path / "test_feedback" / "images" / "identity_0000")
     assert "was not written by this script" in run_script("create_test_feedback.py", code=2).stderr

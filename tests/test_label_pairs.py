@@ -312,7 +312,14 @@ def test_one_labeller_at_a_time(questions, run_script):
     flags = ["label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "feedback.json", "--port", 0]
     with labeller(questions):
         done = run_script(*flags, code=2)
-    assert "feedback.sqlite: in use by another label_pairs.py" in done.stderr
+    assert "feedback.json: another run is writing it" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["feedback.csv", "feedback.sqlite"])
+def test_a_feedback_file_by_the_name_of_the_csv_or_the_database_is_refused(questions, run_script, name):
+    done = run_script("label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", name, "--export_only", code=2)
+    assert f"--feedback_file {name}: the CSV or the database gets that name too" in done.stderr
+    assert not list(questions.glob("feedback.*"))
 
 
 def test_the_port_in_use_is_named(questions, run_script):
@@ -328,8 +335,8 @@ def test_a_folder_that_cannot_be_written_is_named(questions, run_script):
     if os.access(folder, os.W_OK):  # root writes everywhere but in /proc
         folder = "/proc"
     done = run_script("label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", f"{folder}/f.json", code=2)
-    assert f"{folder}/f.sqlite: cannot be written" in done.stderr
-    assert "choose a --feedback_file in a folder of your own" in done.stderr
+    assert f"{folder}/f.json: cannot be written" in done.stderr
+    assert "in a folder of your own" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -350,13 +357,6 @@ def test_malformed_pairs_files_are_refused(write_pairs_file, run_script, tmp_pat
 def test_pairs_and_feedback_must_be_two_files(questions, run_script):
     done = run_script("label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "./pairs.json", code=2)
     assert "pairs.json: would be written over, and is an input (--pairs_file)" in done.stderr
-
-
-def test_feedback_and_csv_must_be_two_files(questions, run_script):
-    done = run_script(
-        "label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "f.csv", "--export_only", code=2
-    )
-    assert "f.csv: is both the --feedback_file and the --csv_file" in done.stderr
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from magface_al.command import numbers
+from magface_al.command import numbers, surroundings
 from magface_al.command.errors import UserError, WorkError
 from magface_al.command.last_resort import explain
 from magface_al.command.outputs import guarded
 from magface_al.command.run import Run
-from magface_al.command.signals import Stopped, stopping
+from magface_al.command.signals import Stopped, received, stopping
+
+_DEBUG = "print the traceback of an error that nobody foresaw"
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -30,7 +32,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
 def new_parser(doc: str | None) -> argparse.ArgumentParser:
     """A parser described by the script's docstring; abbreviated flags are refused (a new flag would break them)."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=_Help, allow_abbrev=False)
-    parser.add_argument("--debug", action="store_true", help="print the traceback of an error that nobody foresaw")
+    parser.add_argument("--debug", action="store_true", help=_DEBUG)
     return parser
 
 
@@ -38,7 +40,9 @@ def add_command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, sentence: str
 ) -> argparse.ArgumentParser:
     """A sub-command with the same rules; `commands` is what add_subparsers returns."""
-    return commands.add_parser(name, help=sentence, description=sentence, formatter_class=_Help, allow_abbrev=False)
+    parser = commands.add_parser(name, help=sentence, description=sentence, formatter_class=_Help, allow_abbrev=False)
+    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=_DEBUG)
+    return parser
 
 
 def add_device_options(parser: argparse.ArgumentParser, *, batch_size: int | None = None, workers: int = 4) -> None:
@@ -99,75 +103,63 @@ def run(
     A signal ends the run in order with 128 + its number: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP, 141 where nobody
     reads the output any more (`| head -1`). distributed: the script may be one of several that torchrun started.
     """
-    _never_fail_to_print()
+    surroundings.prepare()
     try:
-        _check_surroundings(distributed)
+        code = _exit_code(parser, main, distributed)
+    except SystemExit as ended:  # argparse's: --help, or a wrong flag
+        code = int(ended.code or 0)
+    told = surroundings.let_go(sys.stdout)
+    surroundings.let_go(sys.stderr)
+    sys.exit(code if told else code or 1)
+
+
+def _exit_code(
+    parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace, Run], None], distributed: bool
+) -> int:
+    script, debug = parser.prog, False
+    try:
         args = parse(parser)
-    except UserError as error:
-        sys.exit(_complain(parser.prog, str(error), 2))
-    debug = vars(args).pop("debug", False)
-    report = Run(parser.prog, vars(args))
-
-    def work() -> None:
-        with stopping(), guarded(vars(args)):
-            main(args, report)
-
-    try:
-        code = _exit_code(work, parser.prog, report, debug)
-    finally:
-        report.release()
-    sys.exit(code)
-
-
-def _never_fail_to_print() -> None:
-    """A name that the terminal's encoding lacks is printed with \\x and \\u instead of ending the run."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _check_surroundings(distributed: bool) -> None:
-    """Raises UserError where the run could not be right."""
-    processes = os.environ.get("WORLD_SIZE", "1")
-    if not distributed and processes != "1":
-        raise UserError(
-            f"started as one of {processes} processes (WORLD_SIZE), and only train.py shares its work: start it once"
-        )
-    encoding = sys.getfilesystemencoding()
-    if encoding.lower() != "utf-8":
-        raise UserError(f"the locale's file names are {encoding}, expected UTF-8: set PYTHONUTF8=1, or a UTF-8 locale")
-
-
-def _exit_code(work: Callable[[], None], script: str, report: Run, debug: bool) -> int:
-    try:
-        try:
-            work()
-        except WorkError as error:
-            report.finish(exit_code=1)
-            return _complain(script, str(error), 1)
-        report.finish(exit_code=0)
-        sys.stdout.flush()
+        surroundings.check(distributed)
+        debug = vars(args).pop("debug")
+        report = Run(script, vars(args))
+        first = os.environ.get("RANK", "0") == "0"
+        with stopping(), guarded(vars(args), claiming=first):
+            try:
+                main(args, report)
+            except WorkError:
+                report.finish(exit_code=1)
+                raise
+            report.finish(exit_code=0)
+            sys.stdout.flush()
     except UserError as error:
         return _complain(script, str(error), 2)
+    except WorkError as error:
+        return _complain(script, str(error), 1)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed goes nowhere
         return 128 + signal.SIGPIPE
-    except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        return _complain(script, f"{error.filename or 'a file'}: {error.strerror}", 2)
     except OSError as error:
-        where, why = error.filename or "output", error.strerror or error
-        return _complain(script, f"{where}: {why}; files written before stay as they were", 1)
-    except Stopped as signalled:
-        return _complain(script, str(signalled), 128 + signalled.number)
-    except KeyboardInterrupt:
-        return _complain(script, "interrupted", 128 + signal.SIGINT)
+        return _complain(script, *_of_a_file(error))
+    except KeyboardInterrupt as error:
+        stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+        return _complain(script, str(stopped), 128 + stopped.number)
     except Exception as error:  # the last resort, and the only one
+        if meant := received():
+            return _complain(script, str(meant), 128 + meant.number)
         return _complain(script, explain(error, script, debug), 1)
     return 0
 
 
+def _of_a_file(error: OSError) -> tuple[str, int]:
+    """The message, and whether the user named a wrong file (2) or the work could not be done (1)."""
+    named = FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError
+    if isinstance(error, named):
+        return f"{error.filename or 'a file'}: {error.strerror}", 2
+    where = error.filename or "the screen, or a file"
+    return f"{where}: {error.strerror or error}; files written before stay as they were", 1
+
+
 def _complain(script: str, message: str, code: int) -> int:
-    if sys.stdout is not None:
-        sys.stdout.flush()
-    print(f"{script}: error: {message}", file=sys.stderr)
+    surroundings.let_go(sys.stdout)  # what was said before comes first
+    with suppress(OSError):
+        print(f"{script}: error: {message}", file=sys.stderr)
     return code

@@ -22,7 +22,10 @@ def open_regular(path: str | Path) -> io.BufferedReader:
     What was opened is looked at, not the name before: a device, a pipe or a socket is refused whenever it is put there, and
     O_NONBLOCK keeps the opening of a pipe that nobody writes to from waiting for ever.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except ValueError:  # see is_path
+        raise OSError(errno.EINVAL, "No file has such a name, expected a path", ascii(str(path))) from None
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")

@@ -12,7 +12,7 @@ from typing import Any
 
 from magface_al import __version__
 from magface_al.command.files import sha256
-from magface_al.command.outputs import Claim, write_json
+from magface_al.command.outputs import writable, write_json
 
 _PACKAGES = ("torch", "torchvision", "opencv-python", "numpy", "matplotlib")
 
@@ -28,28 +28,21 @@ class Run:
     def __init__(self, script: str, arguments: dict[str, Any]) -> None:
         self.script = script
         self.arguments = {key: _plain(value) for key, value in arguments.items()}
-        self.path: Path | None = None  # set by the script once it knows where its output goes
+        self._path: Path | None = None
         self.facts: dict[str, Any] = {}  # device, counts, ...: whatever the script wants kept
         self.inputs: dict[str, str] = {}
         self.started = time.time()
         self.silent = False  # of several processes with one task, all but one keep quiet and write nothing
         self._next: list[str] = []
-        self._claim: Claim | None = None
 
-    def write_to(self, folder: Path) -> None:
-        """Everything of this run goes to a folder: it is made, the run's alone until its end, and has the manifest.
+    @property
+    def path(self) -> Path | None:
+        """Where the manifest goes, set by the script before it writes; None: nowhere. Raises UserError for an input."""
+        return self._path
 
-        Raises UserError where another run is writing to it.
-        """
-        if not self.silent:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._claim = Claim(folder)
-        self.path = folder / "manifest.json"
-
-    def release(self) -> None:
-        """Let go of the folder."""
-        if self._claim is not None:
-            self._claim.close()
+    @path.setter
+    def path(self, path: Path) -> None:
+        self._path = writable(path)
 
     def say(self, message: str) -> None:
         """Say how the work goes."""

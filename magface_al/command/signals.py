@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+_GRACE = (
+    5.0  # seconds in which a further signal does not disturb the putting in order: a closing terminal sends several
+)
+_received: list[tuple[int, float]] = []  # (signal, when on time.monotonic()) of the run in progress
 
 
 class Stopped(KeyboardInterrupt):
@@ -15,23 +21,35 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, number: int) -> None:
         self.number = number
-        super().__init__(f"ended by {signal.Signals(number).name}")
+        super().__init__("interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}")
 
 
 def stop(number: int, _: FrameType | None) -> None:
     """The handler: raises Stopped in the main thread."""
-    raise Stopped(number)
+    now = time.monotonic()
+    if not _received or now - _received[-1][1] > _GRACE:
+        _received.append((number, now))
+        raise Stopped(number)
+
+
+def received() -> Stopped | None:
+    """The end that a signal asked for. Libraries turn the exception into one of their own, in an import for example."""
+    return Stopped(_received[-1][0]) if _received else None
 
 
 @contextmanager
 def stopping() -> Iterator[None]:
     """While a script runs, the two signals raise Stopped. A signal that is ignored (nohup) stays ignored."""
+    _received.clear()
+    if threading.current_thread() is not threading.main_thread():  # where Python sets no handlers
+        yield
+        return
     before = {number: signal.getsignal(number) for number in _ENDING}
+    mine = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     try:
-        for number, handler in before.items():
-            if handler != signal.SIG_IGN:
-                signal.signal(number, stop)
+        for number in mine:
+            signal.signal(number, stop)
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in mine.items():
             signal.signal(number, handler)

@@ -12,7 +12,7 @@ import numpy as np
 from magface_al.command.errors import UserError
 from magface_al.command.files import open_input, read_json, sha256
 from magface_al.command.numbers import whole
-from magface_al.command.outputs import Claim, naming, replacing, writable, write_json
+from magface_al.command.outputs import Claim, growing, replacing, writable, write_json
 from magface_al.faces.preprocess import decode_picture, read_picture
 from magface_al.faces.recordio import EXACT_FLOAT32, frame, pack
 from magface_al.faces.train_list import Counts, count_entries, read_train_list
@@ -41,7 +41,7 @@ class RecordWriter:
                     part.unlink(missing_ok=True)
             write_json(self._state, made_from)
             self.count, *lengths = self._whole()
-            self._records, self._index = (part.open("ab") for part in self._parts)
+            self._records, self._index = (growing(part, path) for part in self._parts)
             for file, length in zip((self._records, self._index), lengths, strict=True):
                 file.truncate(length)
                 file.seek(length)  # tell() would otherwise still count what was cut off
@@ -78,9 +78,8 @@ class RecordWriter:
             raise UserError(
                 f"{self.path}: label {label}, expected 0 to {EXACT_FLOAT32 - 1}, because a record keeps it as float32"
             )
-        with naming(self.path):
-            self._index.write(f"{self.count}\t{self._records.tell()}\n".encode())
-            self._records.write(frame(pack((float(label),), self.count, image)))
+        self._index.write(f"{self.count}\t{self._records.tell()}\n".encode())
+        self._records.write(frame(pack((float(label),), self.count, image)))
         self.count += 1
 
     def __enter__(self) -> RecordWriter:
@@ -90,8 +89,7 @@ class RecordWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with naming(self.path):
-                self._close_parts(quietly=error is not None)
+            self._close_parts(quietly=error is not None)
             if error is None:
                 for part, final in zip(self._parts, self._finals(), strict=True):
                     part.replace(final)

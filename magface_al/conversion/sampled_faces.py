@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from magface_al.command.errors import UserError
+from magface_al.command.outputs import replacing_folder
 from magface_al.command.words import counted
 from magface_al.faces.formats import suffix_of
 from magface_al.faces.preprocess import decode_image, read_picture
 from magface_al.faces.sources import DrawnSource, Source, open_source
+
+_OWN = re.compile(r"/(identity_\d{4,})/\1_img_\d\d+\.\w+$")  # what sample_people writes
 
 
 @contextmanager
@@ -32,13 +34,12 @@ def open_people(dataset: Path | None, domain: str, seed: int, people: int, image
         yield source
 
 
-def refuse_foreign(images: Path, dataset: Path | None = None) -> None:
-    """A rerun replaces its own images; anything else in their place is left alone, above all the data set. Raises UserError."""
-    if dataset is not None and Path(os.path.realpath(dataset)).is_relative_to(os.path.realpath(images)):
-        raise UserError(f"{images}: would be written over, and is an input (--dataset); choose another --output_dir")
-    if images.exists() and not (images.parent / "manifest.json").exists():
+def refuse_foreign(images: Path) -> None:
+    """A rerun, also of a killed run, replaces its own images; anything else in their place is left alone. Raises UserError."""
+    others = (path for path in images.rglob("*") if not path.is_dir() and not _OWN.search(path.as_posix()))
+    if (other := next(others, None)) or (images.exists() and not images.is_dir()):
         raise UserError(
-            f"{images}: exists and was not written by this script, expected a new or empty place; choose another --output_dir"
+            f"{other or images}: was not written by this script, expected a new or empty place; choose another --output_dir"
         )
 
 
@@ -58,30 +59,27 @@ def sample_people(
         raise UserError(f"{source.description}: {found} with at least two images, expected at least two people")
     if len(enough) < people:
         note(f"only {len(enough)} of the {people} people wanted have images enough")
-    building = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(building, ignore_errors=True)
     written: dict[str, list[str]] = {}
-    for number, person in enumerate([enough[k] for k in rng.permutation(len(enough))[:people]]):
-        identity = f"identity_{number:04d}"
-        names: list[str] = []
-        for index in rng.permutation(len(members[person])).tolist():
-            if len(names) == images:
-                break
-            try:
-                data, suffix = image_file(source.read(int(members[person][index])))
-            except ValueError as error:
-                note(f"{source.classes[person]}, image {index}: {error}; another one is taken")
-                continue
-            target = building / identity / f"{identity}_img_{len(names):02d}{suffix}"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
-            names.append(f"{folder.name}/{identity}/{target.name}")
-        if names:
-            written[identity] = names
-    if not written:
-        raise UserError(f"{source.description}: no image of them can be read, expected faces")
-    shutil.rmtree(folder, ignore_errors=True)
-    building.replace(folder)
+    with replacing_folder(folder) as building:
+        for number, person in enumerate([enough[k] for k in rng.permutation(len(enough))[:people]]):
+            identity = f"identity_{number:04d}"
+            names: list[str] = []
+            for index in rng.permutation(len(members[person])).tolist():
+                if len(names) == images:
+                    break
+                try:
+                    data, suffix = image_file(source.read(int(members[person][index])))
+                except ValueError as error:
+                    note(f"{source.classes[person]}, image {index}: {error}; another one is taken")
+                    continue
+                target = building / identity / f"{identity}_img_{len(names):02d}{suffix}"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+                names.append(f"{folder.name}/{identity}/{target.name}")
+            if names:
+                written[identity] = names
+        if not written:
+            raise UserError(f"{source.description}: no image of them can be read, expected faces")
     return written
 
 

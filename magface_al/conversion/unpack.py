@@ -7,7 +7,7 @@ from pathlib import Path
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_json, sha256
-from magface_al.command.outputs import Claim, is_private, replacing, write_json
+from magface_al.command.outputs import Claim, is_passing, replacing, write_json
 from magface_al.faces.formats import suffix_of
 from magface_al.faces.label_map import LABELS, write_labels
 from magface_al.faces.list_lines import line_of, list_file, listable
@@ -30,10 +30,10 @@ def claim_folder(folder: Path, source: Path) -> Claim:
     whole = index if index.exists() else source
     made_from = {"file": source.name, "bytes": source.stat().st_size, "sha256_of": whole.name, "sha256": sha256(whole)}
     folder.mkdir(parents=True, exist_ok=True)
-    claim = Claim(folder)
+    claim = Claim(folder, folder=True)
     try:
         note = folder / SOURCE
-        others = [path.name for path in folder.iterdir() if not is_private(path.name)]
+        others = [path.name for path in folder.iterdir() if not is_passing(path.name)]
         if others and (not note.exists() or read_json(note) != made_from):
             raise UserError(
                 f"{folder}: has other things in it than {source}, expected a new or empty folder, or an interrupted run of this one"

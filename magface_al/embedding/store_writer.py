@@ -13,7 +13,7 @@ import numpy as np
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_json
-from magface_al.command.outputs import Claim, naming, writable, write_json
+from magface_al.command.outputs import Claim, growing, writable, write_json
 from magface_al.embedding.fixed_text import format_fixed
 from magface_al.embedding.store import ROWS_AT_ONCE, check_embeddings, is_binary, manifest_path, paths_path
 from magface_al.metrics.cosine import magnitudes
@@ -49,7 +49,7 @@ class FeatureWriter:
             self.consumed, self.rows, self.failed = state["consumed"], state["rows"], state["failed"]
             self.dimensions: int | None = state["dimensions"]
             self._save_at = 0.0  # on time.monotonic(): the first batch is recorded at once
-            self._files = [_part(final).open("ab") for final in self._kept()]
+            self._files = [growing(_part(final), path) for final in self._kept()]
             self._rows_file, self._failures_file, *self._paths_file, self._magnitudes_file = self._files
             for file, length in zip(self._files, state["lengths"], strict=True):
                 file.truncate(length)
@@ -116,15 +116,14 @@ class FeatureWriter:
         Raises WorkError for embeddings that are no ordinary numbers, OSError with the store's name for a full disk.
         """
         check_embeddings(names, np.asarray(embeddings))
-        with naming(self.path):
-            if len(names):
-                self._write_rows(names, np.ascontiguousarray(embeddings, dtype="<f4"))
-            self._failures_file.write(_encode(f"{name}\t{reason}\n" for name, reason in failures))
-            self.consumed += len(names) + len(failures)
-            self.rows += len(names)
-            self.failed += len(failures)
-            if time.monotonic() >= self._save_at:
-                self._save_state()
+        if len(names):
+            self._write_rows(names, np.ascontiguousarray(embeddings, dtype="<f4"))
+        self._failures_file.write(_encode(f"{name}\t{reason}\n" for name, reason in failures))
+        self.consumed += len(names) + len(failures)
+        self.rows += len(names)
+        self.failed += len(failures)
+        if time.monotonic() >= self._save_at:
+            self._save_state()
 
     def _save_state(self) -> None:
         for file in self._files:
@@ -170,12 +169,11 @@ class FeatureWriter:
 
         The old manifest goes first: a binary store without one is refused, so no mixture of two is ever read.
         """
-        with naming(self.path):
-            for file in self._files:
-                file.close()
-            if is_binary(self.path):
-                with _part(self.path).open("r+b") as rows:
-                    rows.write(_npy_header(self.rows, self.dimensions or 0))
+        for file in self._files:
+            file.close()
+        if is_binary(self.path):
+            with _part(self.path).open("r+b") as rows:
+                rows.write(_npy_header(self.rows, self.dimensions or 0))
         manifest_path(self.path).unlink(missing_ok=True)
         for final in self._finals:
             _part(final).replace(final)

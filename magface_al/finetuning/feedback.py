@@ -70,6 +70,8 @@ def split_feedback(
     kinds of pairs.
     """
     readable = [pair for pair in feedback.pairs if pair.image1 in faces and pair.image2 in faces]
+    if not readable:
+        raise UserError(f"{feedback.path}: not one of its pairs has two images that can be read, expected their paths")
     split = split_pairs(readable, recipe.shares(), np.random.default_rng(recipe.seed), recipe.split_by)
     root = str(feedback.path.parent.resolve())
     for name, part in zip(PARTS, split.parts, strict=True):

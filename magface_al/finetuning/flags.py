@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from magface_al.command import numbers
+from magface_al.command.outputs import OutputFolder
 from magface_al.finetuning.recipe import BATCH_NORM, HIGHER_IS_BETTER, LOSSES, SPLIT_BY, Recipe, SplitRecipe
 from magface_al.models.architectures import TRAINABLE
 
@@ -20,8 +21,8 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
         "image list of ordinary faces, unlabelled, on which the model must stay as it is; they guard against forgetting"
     )
     group.add_argument("--replay_list", type=Path, metavar="LIST", help=ordinary)
-    folder = Path("checkpoints_feedback")
-    group.add_argument("--output_dir", type=Path, default=folder, help="folder for everything written")
+    folder = OutputFolder("checkpoints_feedback")
+    group.add_argument("--output_dir", type=OutputFolder, default=folder, help="folder for everything written")
 
 
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +12,7 @@ from tqdm import tqdm
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import LONGEST_NAME
-from magface_al.command.outputs import replacing
+from magface_al.command.outputs import replacing, replacing_folder
 from magface_al.embedding.pair_scores import PairScores
 from magface_al.faces.preprocess import decode_image, read_picture
 from magface_al.pairs.pair_file import PairFile
@@ -31,22 +30,19 @@ def write_errors(
     """Write false_positives/ and false_negatives/ and the contact sheet; return the errors written, worst first.
 
     Both folders are built under another name and then swapped in, so a rerun leaves nothing of the run before. Raises
-    UserError for an image that cannot be read (any more).
+    UserError for an image that cannot be read (any more), or that lies in such a folder of an earlier run.
     """
     same = scores.pair_file.labels()
     called_same = scores.similarity > threshold
+    reads = {scores.pair_file.locate(name).parent for name in scores.pair_file.images()}
     cards: list[ErrorCard] = []
     for kind, wrong, most in zip(KINDS, (called_same & ~same, ~called_same & same), (max_fp, max_fn), strict=True):
         rows = np.flatnonzero(wrong)
         rows = rows[np.argsort(-np.abs(scores.similarity[rows] - threshold), kind="stable")][:most]
         final = folder / (kind.replace(" ", "_") + "s")
-        building = final.with_name(final.name + ".part")
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(parents=True)
-        for place, row in enumerate(tqdm(rows, unit="error", desc=f"{kind}s"), 1):
-            cards.append(_write_error(scores, int(row), place, kind, threshold, building))
-        shutil.rmtree(final, ignore_errors=True)
-        building.replace(final)
+        with replacing_folder(final, reads) as building:
+            for place, row in enumerate(tqdm(rows, unit="error", desc=f"{kind}s"), 1):
+                cards.append(_write_error(scores, int(row), place, kind, threshold, building))
     cards.sort(key=lambda card: -abs(card.similarity - threshold))
     tiles = [(*card.faces, f"{card.kind} {card.similarity:.3f}") for card in cards]
     save_figure(contact_sheet(tiles, "errors, worst first"), folder / "errors_contact_sheet.png")

@@ -11,6 +11,7 @@ from typing import Any
 from magface_al.command import cli
 from magface_al.command.errors import UserError
 from magface_al.command.numbers import interval, non_negative_float, non_negative_int, positive_float, positive_int
+from magface_al.command.outputs import OutputFolder
 from magface_al.embedding import model_flags
 from magface_al.models.architectures import DEFAULT as DEFAULT_ARCH
 from magface_al.models.precisions import PRECISIONS
@@ -49,7 +50,9 @@ def add_file_options(group: Group) -> None:
         metavar="NAME=PATH",
         help="verification sets, judged after every epoch; their mean accuracy chooses the best",
     )
-    group.add_argument("--output_dir", type=Path, default=Path("trained"), help="folder for everything written")
+    group.add_argument(
+        "--output_dir", type=OutputFolder, default=OutputFolder("trained"), help="folder for everything written"
+    )
     cli.add_config_option(group)
     cli.add_switch(group, "--resume_training", "go on where the run in --output_dir stopped")
     cli.add_switch(group, "--overwrite", "begin anew although --output_dir holds a run")

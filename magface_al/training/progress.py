@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from magface_al.command.errors import UserError, WorkError
-from magface_al.command.outputs import write_json
+from magface_al.command.outputs import writable, write_json
 from magface_al.models.backbone import Backbone
 from magface_al.models.checkpoint import save_backbone
 from magface_al.models.saving import save_torch
@@ -89,6 +89,8 @@ class Progress:
         self.folder, self.learner, self.start, self.habits = folder, learner, start, habits
         self.made_with, self.manifest, self.keep_every = plain(made_with), manifest, keep_every
         self.best_path = folder / habits.best
+        for name in filter(None, (habits.best, habits.last, STATE, HISTORY, PICTURE)):
+            writable(folder / name)  # said before an epoch has been spent
         self._limit = GROWTH * max(1.0, *(largest(value) for _, value in tensors_in(learner.own_weights())))
         self.history: list[Entry] = []
         self.best_epoch = 0

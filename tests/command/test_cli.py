@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from magface_al.command import cli
-from tests.support.scripts import ROOT
+from magface_al.command.errors import UserError, WorkError
+from magface_al.command.outputs import OutputPath
+from magface_al.command.signals import Stopped
+from tests.support.scripts import ROOT, load_script
 
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
 
@@ -73,3 +80,99 @@ def test_batches_are_asked_for_only_where_there_are_any():
         "batch_size": 7,
         "workers": 4,
     }
+
+
+ENDS = [
+    (lambda args, run: None, 0, ""),
+    (WorkError("half of it"), 1, "toy.py: error: half of it"),
+    (UserError("no such thing"), 2, "toy.py: error: no such thing"),
+    (FileNotFoundError(2, "No such file or directory", "a.json"), 2, "toy.py: error: a.json: No such file or directory"),
+    (PermissionError(13, "Permission denied"), 2, "toy.py: error: a file: Permission denied"),
+    (OSError(28, "No space left on device", "o.pth"), 1, "toy.py: error: o.pth: No space left on device; files written before"),
+    (OSError("a reason"), 1, "toy.py: error: the screen, or a file: a reason; files"),
+    (KeyboardInterrupt(), 130, "toy.py: error: interrupted"),
+    (Stopped(signal.SIGTERM), 143, "toy.py: error: ended by SIGTERM"),
+    (Stopped(signal.SIGHUP), 129, "toy.py: error: ended by SIGHUP"),
+    (BrokenPipeError(32, "Broken pipe"), 141, ""),
+    (MemoryError(), 1, "toy.py: error: not enough memory"),
+    (KeyError("a"), 1, "toy.py: error: a bug in magface_al, please report it: KeyError: 'a'"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def toy(monkeypatch, tmp_path, capsys):
+    """Run cli.run with a main of the test's own; returns the exit code and what was printed on standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+
+    def run(main, *flags):
+        parser = cli.new_parser("toy")
+        parser.prog = "toy.py"
+        parser.add_argument("--output_file", type=OutputPath)
+        parser.add_argument("--list", type=Path)
+        monkeypatch.setattr(sys, "argv", ["toy.py", *map(str, flags)])
+        with pytest.raises(SystemExit) as ended:
+            cli.run(parser, main)
+        return ended.value.code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize(("end", "code", "line"), ENDS, ids=lambda value: type(value).__name__)
+def test_every_end_has_its_code_and_one_line(toy, end, code, line):
+    def main(args, run):
+        if isinstance(end, BaseException):
+            raise end
+
+    got, said = toy(main)
+    assert got == code
+    assert said.startswith(line)
+    assert said.count("\n") == bool(line)
+
+
+def test_debug_prints_the_traceback(toy):
+    code, said = toy(lambda args, run: {}["a"], "--debug")
+    assert (code, "Traceback" in said) == (1, True)
+
+
+def test_a_library_that_turns_a_signal_into_its_own_error_does_not_hide_it(toy):
+    def main(args, run):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise ImportError("initialization failed") from None
+
+    assert toy(main) == (143, "toy.py: error: ended by SIGTERM\n")
+
+
+def test_the_manifest_is_written_under_the_same_guard_as_the_output(toy, tmp_path):
+    """It is an output like others: private, and never an input."""
+    (tmp_path / "l.json").write_text("[]")
+
+    def main(args, run):
+        run.path = Path("l.json")
+
+    code, said = toy(main, "--list", "l.json")
+    assert (code, (tmp_path / "l.json").read_text()) == (2, "[]")
+    assert "l.json: would be written over, and is an input (--list)" in said
+
+    def other(args, run):
+        run.path = Path("m.json")
+
+    wide = os.umask(0)
+    try:
+        assert toy(other)[0] == 0
+    finally:
+        os.umask(wide)
+    assert (tmp_path / "m.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_sub_command_takes_debug_on_either_side():
+    parser = load_script("prepare_data.py").build_parser()
+    words = ["bin2folder", "--bin", "a", "--output_dir", "b"]
+    assert [parser.parse_args(line).debug for line in ([*words, "--debug"], ["--debug", *words], words)] == [
+        True,
+        True,
+        False,
+    ]

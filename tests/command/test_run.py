@@ -5,9 +5,6 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-import pytest
-
-from magface_al.command.errors import UserError
 from magface_al.command.run import Run, command_line
 
 
@@ -21,22 +18,3 @@ def test_the_next_command_can_be_pasted_whatever_the_names(capsys):
     assert (
         second == "  " + command_line("python", "y.py", "--file", "a/pairs.json") == "  python y.py --file a/pairs.json"
     )
-
-
-def test_a_folder_is_one_runs_until_it_ends(tmp_path):
-    first, second = Run("x.py", {}), Run("y.py", {})
-    first.write_to(tmp_path / "out")
-    with pytest.raises(UserError, match="out: another run is writing it"):
-        second.write_to(tmp_path / "out")
-    first.release()
-    second.write_to(tmp_path / "out")
-    second.release()
-    assert list((tmp_path / "out").iterdir()) == []  # nor is anything left of the lock
-
-
-def test_of_several_processes_with_one_task_only_the_one_that_writes_holds_the_folder(tmp_path):
-    writer, silent = Run("x.py", {}), Run("x.py", {})
-    writer.write_to(tmp_path)
-    silent.silent = True
-    silent.write_to(tmp_path)
-    writer.release()

@@ -1,0 +1,1 @@
+"""Stages killed at random moments, and whether anything was lost."""
