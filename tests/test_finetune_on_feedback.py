@@ -198,7 +198,7 @@ def test_missing_images_are_named_and_the_rest_is_learnt(run_script, flags, feed
 def test_an_output_folder_that_is_a_file_is_named(run_script, tmp_path, flags):
     (tmp_path / "file").touch()
     assert (
-        "file/out: Not a directory"
+        "file/out: cannot be written (Not a directory)"
         in run_script("finetune_on_feedback.py", *flags, "--output_dir", "file/out", code=2).stderr
     )
 

@@ -84,7 +84,10 @@ def test_rates_on_pairs_that_errors_chose_are_named_so(run_script, tmp_path, fea
 
 def test_an_output_folder_that_cannot_be_made_is_named(run_script, features, pairs):
     flags = ["--feedback_file", pairs, "--features_list", features, "--output_dir"]
-    assert "/proc/errors: No such file" in run_script("visualize_errors.py", *flags, "/proc/errors", code=2).stderr
+    assert (
+        "/proc/errors: cannot be written (No such file"
+        in run_script("visualize_errors.py", *flags, "/proc/errors", code=2).stderr
+    )
 
 
 def test_hostile_names_do_not_reach_the_page(run_script, tmp_path, faces):

@@ -71,7 +71,7 @@ def test_new_files_and_folders_are_their_owners_alone_whatever_umask_says(tmp_pa
             write_json(tmp_path / "old.json", [])
             write_json(tmp_path / "a" / "b" / "new.json", [])
             (tmp_path / "library's").write_text("")
-            growing(tmp_path / "rows.part").close()
+            growing(tmp_path / "rows.part", tmp_path / "rows").close()
             with replacing_folder(tmp_path / "pictures") as building:
                 (building / "1.png").write_bytes(b"")
         assert os.umask(0) == 0  # as it was before
@@ -96,7 +96,7 @@ def test_a_link_in_the_place_of_a_growing_file_is_not_followed(tmp_path):
     (tmp_path / "victim").write_text("mine")
     (tmp_path / "f.npy.part").symlink_to("victim")
     with pytest.raises(OSError, match="symbolic links"):
-        growing(tmp_path / "f.npy.part")
+        growing(tmp_path / "f.npy.part", tmp_path / "f.npy")
     assert (tmp_path / "victim").read_text() == "mine"
 
 
@@ -107,7 +107,7 @@ def test_what_is_no_regular_file_is_never_replaced(tmp_path, monkeypatch, place)
     os.mkfifo("pipe")
     for write in (
         lambda path: write_json(path, []),
-        growing,
+        lambda path: growing(path, path),
         lambda path: guarded({"o": OutputPath(path)}).__enter__(),
     ):
         with pytest.raises(
@@ -230,7 +230,7 @@ def test_an_input_under_any_name_is_no_output(tmp_path, kind, shape):
         with pytest.raises(UserError, match=r"would be written over, and is an input \(--list\)"):
             guarded({"list": shape(first), "out": OutputPath(second)}).__enter__()
         with guarded({"list": shape(first)}):
-            for write in (lambda path: write_json(path, []), growing):
+            for write in (lambda path: write_json(path, []), lambda path: growing(path, path)):
                 with pytest.raises(UserError, match="is an input"):  # derived names, which no flag gives
                     write(second)
     assert given.read_text() == "input"
@@ -353,5 +353,5 @@ def test_a_lock_that_was_removed_while_it_was_opened_is_not_taken_for_one(tmp_pa
 def test_only_the_first_of_several_processes_claims(tmp_path):
     with guarded({"o": OutputFolder(tmp_path)}), guarded({"o": OutputFolder(tmp_path)}, claiming=False):
         pass
-    with guarded({"o": OutputFolder(tmp_path)}), pytest.raises(UserError, match="another run"):
+    with Claim(tmp_path, folder=True), pytest.raises(UserError, match="another run"):
         guarded({"o": OutputFolder(tmp_path)}).__enter__()

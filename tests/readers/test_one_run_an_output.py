@@ -56,7 +56,7 @@ def test_a_folder_that_another_run_fills_is_left_as_it_is(run_script, tmp_path, 
         "create_test_feedback.py": ["--num_identities", 3],
         "prepare_data.py": ["rec2folder", "--rec", "set.rec"],
     }[script]
-    with Claim(tmp_path / "out"):
+    with Claim(tmp_path / "out", folder=True):
         done = run_script(script, *flags, "--output_dir", "out", code=2)
         assert "out: another run is writing it; wait for its end, or choose another name" in done.stderr
         assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
@@ -103,7 +103,7 @@ def test_a_sample_never_replaces_the_faces_it_is_taken_from(run_script, tmp_path
     (tmp_path / "link").symlink_to("made/images")
     for dataset in ("made/images", "link"):
         done = run_script("create_test_feedback.py", "--dataset", dataset, "--output_dir", "made", code=2)
-        assert "would be written over, and is an input (--dataset)" in done.stderr
+        assert "would be replaced, and " in done.stderr
     assert sorted((tmp_path / "made" / "images").rglob("*.png")) == before
 
 
