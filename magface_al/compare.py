@@ -16,7 +16,6 @@ import numpy as np
 
 from magface_al.command.errors import UserError
 from magface_al.embedding.model_flags import ModelChoice
-from magface_al.embedding.store import check_embeddings
 from magface_al.metrics.cosine import THRESHOLD, magnitudes, unit
 
 if TYPE_CHECKING:
@@ -108,7 +107,6 @@ def compare_with(embedder: Embedder, images: Sequence[str | Path], threshold: fl
         more = f" ({len(batch.failures)} of the {len(images)} images cannot be read)" if len(batch.failures) > 1 else ""
         raise UserError(f"{name}: {reason}, expected a face image{more}")
     embeddings = embedder(batch.faces)
-    check_embeddings(batch.names, embeddings)
     directions = unit(embeddings)
     similarity = np.clip(directions @ directions.T, -1, 1)
     return FaceMatrix(batch.names, batch.faces, similarity, magnitudes(embeddings), threshold, batch.resized)

@@ -16,6 +16,7 @@ from magface_al.command.errors import WorkError
 from magface_al.command.words import counted
 from magface_al.embedding.model_flags import ModelChoice
 from magface_al.faces.preprocess import Preprocessing, decode_image, to_input
+from magface_al.metrics.cosine import ODD, is_ordinary
 from magface_al.models.backbone import Backbone
 from magface_al.models.checkpoint import load_backbone
 from magface_al.models.device import keep_freed_memory, pick_device
@@ -65,14 +66,19 @@ class Embedder:
     """A backbone in inference mode on a device. Call it with faces uint8 [B, size, size, 3] BGR -> raw embeddings float32 [B, D].
 
     flip is "none", or what is done with the raw embedding of the mirrored face: "sum" adds it (arcface_torch's
-    verification, AdaFace, CVLface), "concat" sets it behind, which gives [B, 2 * D].
+    verification, AdaFace, CVLface), "concat" sets it behind, which gives [B, 2 * D]. weights: their file, for messages.
 
     When the device has not enough memory for a batch, the batch is halved, and stays so. Raises WorkError if even a
-    single image does not fit.
+    single image does not fit, and for an embedding that is none (metrics.cosine.is_ordinary).
     """
 
     def __init__(
-        self, model: nn.Module, preprocessing: Preprocessing, device: torch.device, flip: str = "none"
+        self,
+        model: nn.Module,
+        preprocessing: Preprocessing,
+        device: torch.device,
+        flip: str = "none",
+        weights: str = "the network",
     ) -> None:
         if device.type == "cpu":
             keep_freed_memory()
@@ -80,6 +86,7 @@ class Embedder:
         self.preprocessing = preprocessing
         self.device = device
         self.flip = flip
+        self.weights = weights
         self.largest_batch = CPU_BATCH if device.type == "cpu" else None  # lowered when a batch does not fit
 
     def __call__(self, faces: np.ndarray) -> np.ndarray:
@@ -95,8 +102,7 @@ class Embedder:
         while start < len(faces):
             step = min(self.largest_batch or len(faces), len(faces) - start)
             try:
-                done.append(self._forward(faces[start : start + step]))
-                start += step
+                embeddings = self._forward(faces[start : start + step])
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
@@ -106,6 +112,13 @@ class Embedder:
                     ) from None
                 self.largest_batch = step // 2
                 torch.cuda.empty_cache()
+                continue
+            if not is_ordinary(embeddings):
+                raise WorkError(
+                    f"{self.weights}: gives an embedding with {ODD}; its weights are damaged, or their training diverged"
+                )
+            done.append(embeddings)
+            start += step
         return np.concatenate(done) if done else np.empty((0, 0), np.float32)
 
     @torch.inference_mode()
@@ -122,7 +135,8 @@ def open_embedder(choice: ModelChoice) -> tuple[Backbone, Embedder]:
     assert choice.checkpoint is not None
     device = pick_device(choice.device)
     backbone = load_backbone(choice.checkpoint, choice.arch, choice.preprocessing)
-    return backbone, Embedder(backbone.model, backbone.preprocessing, device, backbone.flip_for(choice.flip))
+    flip = backbone.flip_for(choice.flip)
+    return backbone, Embedder(backbone.model, backbone.preprocessing, device, flip, str(choice.checkpoint))
 
 
 def embed_images(

@@ -14,7 +14,7 @@ from magface_al.command.files import sha256
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.embedding.model_flags import ModelChoice
-from magface_al.embedding.store import FeatureStore, check_embeddings, open_store
+from magface_al.embedding.store import FeatureStore, open_store
 from magface_al.faces.preprocess import PRESETS
 from magface_al.metrics.cosine import magnitudes, unit
 from magface_al.metrics.sides import Sides, sides_of
@@ -159,8 +159,6 @@ class PairEmbedder:
             embeddings, failures = embed_images(
                 embedder, images, self.choice.batch_size, self.choice.workers, progress.update
             )
-        if embeddings:
-            check_embeddings(list(embeddings), np.stack(list(embeddings.values())))
         self._done |= {source_of[name]: embedding for name, embedding in embeddings.items()}
         for name, reason in failures:
             source = source_of[name]

@@ -24,10 +24,9 @@ from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.embedding.fixed_text import parse_fixed
 from magface_al.embedding.origin import Origin
-from magface_al.metrics.cosine import LARGEST, is_ordinary, unit
+from magface_al.metrics.cosine import LARGEST, ODD, is_ordinary, unit
 
 ROWS_AT_ONCE = 64  # of text: few enough that the arrays stay in the processor's cache
-_ODD = f"a value that is inf, nan or beyond {LARGEST:,.0f}"
 
 
 @dataclass(frozen=True)
@@ -216,7 +215,7 @@ def _parse_row(values: bytes, dimensions: int | None) -> np.ndarray | str:
     if dimensions is not None and len(row) != dimensions:
         return f"{len(row)} values, expected {dimensions} as in the lines before"
     if not is_ordinary(row):
-        return f"{_ODD}, expected the finite numbers of an embedding"
+        return f"{ODD}, expected the finite numbers of an embedding"
     return row
 
 
@@ -225,7 +224,7 @@ def check_embeddings(names: Sequence[str], embeddings: np.ndarray) -> None:
     if not is_ordinary(embeddings):
         bad = ~(np.abs(embeddings) <= LARGEST).all(axis=1)
         raise WorkError(
-            f"{names[int(np.argmax(bad))]}: its embedding has {_ODD}; the weights are damaged, or their training diverged"
+            f"{names[int(np.argmax(bad))]}: its embedding has {ODD}; its weights are damaged, or their training diverged"
         )
 
 
@@ -234,5 +233,5 @@ def _reject_odd_values(path: Path, embeddings: np.ndarray, block: int = 65536) -
         if not is_ordinary(rows := embeddings[start : start + block]):
             bad = ~(np.abs(rows) <= LARGEST).all(axis=1)
             raise UserError(
-                f"{path}: row {start + int(np.argmax(bad))}: {_ODD}, expected the finite numbers of an embedding"
+                f"{path}: row {start + int(np.argmax(bad))}: {ODD}, expected the finite numbers of an embedding"
             )

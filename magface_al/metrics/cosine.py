@@ -7,6 +7,7 @@ import numpy as np
 # A face's embedding is some tens long. Up to here its square, times its length, times thousands of images, is a float32:
 # no figure overflows behind the readers and writers of embeddings, which refuse what is larger.
 LARGEST = 1e6
+ODD = f"a value that is inf, nan or beyond {LARGEST:,.0f}"  # of what is_ordinary refuses
 THRESHOLD = 0.4  # cosine; AT it a pair is called different. On unit vectors it is the distance 1.095
 
 

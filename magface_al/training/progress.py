@@ -211,7 +211,8 @@ class Progress:
         self.steps, self.sums = state.get("steps", 0), state.get("sums", {})
         try:
             self.learner.load_state_dict(state[habits.learner])
-            self.best()
+            if self.history or self.best_epoch:  # neither, where the run was cut in its first epoch
+                self.best()
             self._save_history()
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, StopIteration) as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__

@@ -211,7 +211,7 @@ def test_weights_that_give_no_numbers_are_named(monkeypatch, run_script, tmp_pat
     """Diverged ones, say: their infinite outputs end in one line, and nothing that could be read later is written."""
     monkeypatch.setattr(Embedder, "_forward", lambda self, batch: np.full((len(batch), 4), np.nan, np.float32))
     flags = ["--inf_list", faces / "images.list", "--feat_list", "f.npy", "--resume", tiny_checkpoint]
-    assert "the weights are damaged, or their training diverged" in run_script("gen_features.py", *flags, code=1).stderr
+    assert "weights are damaged, or their training diverged" in run_script("gen_features.py", *flags, code=1).stderr
     images = (faces / "images.list").read_text().split()[:2]
     done = run_script("compare_faces.py", "--model", tiny_checkpoint, *images, code=1).stderr
-    assert "the weights are damaged, or their training diverged" in done
+    assert "weights are damaged, or their training diverged" in done

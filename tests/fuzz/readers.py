@@ -15,7 +15,7 @@ import numpy as np
 from magface_al.command import cli
 from magface_al.command.run import Run
 from magface_al.conversion.unpack import bin_to_folder, rec_to_folder
-from magface_al.embedding.embedder import Embedder, face_batches
+from magface_al.embedding.embedder import face_batches, open_embedder
 from magface_al.embedding.model_flags import ModelChoice
 from magface_al.embedding.pair_scores import PairEmbedder, rows_of
 from magface_al.embedding.store import read_features
@@ -32,7 +32,6 @@ from magface_al.faces.training_set import open_training_set
 from magface_al.finetuning.feedback import read_feedback, read_replay
 from magface_al.metrics.roc import Figures
 from magface_al.models.checkpoint import load_backbone
-from magface_al.models.device import pick_device
 from magface_al.pairs.pair_file import PairFile, read_pairs, write_pairs
 from magface_al.pairs.people import contradictions, pair_identities
 from magface_al.pairs.splits import split_pairs
@@ -66,7 +65,7 @@ def finite(values: Any) -> np.ndarray:
 
 
 def use_pairs() -> None:
-    feedback = read_feedback([Path("pairs.json")], quiet())
+    feedback, _ = read_feedback([Path("pairs.json")], quiet())
     feedback.labels()
     contradictions(feedback.pairs)
     pair_identities(feedback.pairs)
@@ -239,7 +238,7 @@ def use_weights(name: str) -> tuple[Any, ...]:
     json.dumps(backbone.card())
     size = backbone.preprocessing.size
     noise = np.random.default_rng(0).integers(0, 255, (2, size, size, 3), np.uint8)
-    embedded = Embedder(backbone.model, backbone.preprocessing, pick_device("cpu"))(noise)
+    embedded = open_embedder(ModelChoice(checkpoint=Path(name), device="cpu"))[1](noise)
     finite(embedded)
     return facts, embedded.tobytes().hex()
 

@@ -324,7 +324,12 @@ def safetensors() -> None:
     from magface_al.models.export import export_model
 
     checkpoint()
-    export_model(load_backbone(Path("model.pth")), Path("model.safetensors"), None)
+    path = Path("model.safetensors")
+    export_model(load_backbone(Path("model.pth")), path, None)
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":"))  # the library's order is random
+    path.write_bytes(data[:8] + header.encode().ljust(end - 8) + data[end:])
 
 
 def _graph() -> Any:

@@ -147,6 +147,16 @@ def test_a_resumed_run_takes_up_the_epoch_under_way(tmp_path, start):
         training(tmp_path, start).resume()
 
 
+def test_a_run_that_was_cut_in_its_first_epoch_is_taken_up(tmp_path, start):
+    progress = training(tmp_path, start)
+    progress.learner.step = 2
+    progress.count({"loss": 2.0, "skipped": 0.0})
+    progress.save_state()
+    again = training(tmp_path, start)
+    again.resume()
+    assert (again.learner.step, again.steps, again.history, again.best_epoch) == (2, 1, [], 0)
+
+
 def test_a_state_of_fine_tuning_that_counts_no_steps_is_taken_up(tmp_path, start):
     """As it was written before the two kinds of training shared their progress."""
     history = [feedback_entry(0, 0.5), feedback_entry(1, 0.6)]
