@@ -5,7 +5,7 @@ If a and b show one person, and b and c do, nobody needs to be asked about a and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from magface_al.metrics.cosine import LARGEST
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, PairFile, describe, read_pairs
 from magface_al.pairs.people import contradictions, contradictions_note
 
+BLOCK = 1 << 20  # pairs held at a time
 OPEN = -1  # asked, but nobody could or would say
 
 
@@ -123,19 +124,44 @@ class Known:
         """One whole number for each pair [K, 2], whatever its order."""
         return np.asarray(pairs.min(axis=1) * self.count + pairs.max(axis=1))
 
-    def covers(self, pairs: np.ndarray) -> np.ndarray:
-        """bool [K]: the pairs that were asked before, or whose label the answers imply."""
+    def implies(self, pairs: np.ndarray) -> np.ndarray:
+        """bool [K]: the pairs whose label is known, answered or implied."""
         group = self.group[pairs]
-        implied = (group[:, 0] == group[:, 1]) | np.isin(self.keys(group), self._apart)
-        return np.asarray(implied | np.isin(self.keys(pairs), self._asked))
+        return np.asarray((group[:, 0] == group[:, 1]) | np.isin(self.keys(group), self._apart))
 
-    def implied(self) -> tuple[np.ndarray, np.ndarray]:
-        """(pairs int64 [M, 2] with i < j, same bool [M]): every pair whose label is known, answered or implied."""
+    def covers(self, pairs: np.ndarray) -> np.ndarray:
+        """bool [K]: the same, and those that were asked before without an answer."""
+        return np.asarray(self.implies(pairs) | np.isin(self.keys(pairs), self._asked))
+
+    def count_implied(self) -> int:
+        """How many pairs `implied` gives."""
+        _, left, right, size = self._boxes()
+        each = np.where(left == right, size[left] * (size[left] - 1) // 2, size[left] * size[right])
+        return int(each.sum())
+
+    def implied(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(pairs int64 [M, 2] with i < j, same bool [M]): every pair whose label is known, answered or implied, none twice.
+
+        Some at a time: a million answers about twenty thousand images imply as many millions.
+        """
+        order, left, right, size = self._boxes()
+        first = np.cumsum(size) - size
+        so_far = np.cumsum(size[left] * size[right])
+        for boxes in np.split(np.arange(len(left)), np.flatnonzero(np.diff(so_far // BLOCK)) + 1):
+            one, other = left[boxes], right[boxes]
+            pairs_in = size[one] * size[other]
+            box = np.repeat(np.arange(len(boxes)), pairs_in)
+            row, column = np.divmod(np.arange(len(box)) - (np.cumsum(pairs_in) - pairs_in)[box], size[other][box])
+            same = (one == other)[box]
+            keep = ~same | (row < column)  # of a group with itself each pair once
+            pairs = np.stack([order[first[one][box] + row], order[first[other][box] + column]], axis=1)[keep]
+            yield np.sort(pairs, axis=1), same[keep]
+
+    def _boxes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The images, one group behind the other; the groups, by their places in that order, whose pairs are known: each of
+        `left` with its `right`, itself included; and how large each is."""
         order = np.argsort(self.group, kind="stable")
-        ends = np.flatnonzero(np.diff(self.group[order])) + 1
-        members = {int(self.group[part[0]]): part for part in np.split(order, ends)}
-        same = [m[np.stack(np.triu_indices(len(m), 1), axis=1)] for m in members.values() if len(m) > 1]
-        groups = np.stack(np.divmod(self._apart, self.count), axis=1).tolist()
-        apart = [np.stack(np.meshgrid(members[g], members[h]), axis=-1).reshape(-1, 2) for g, h in groups]
-        kinds = [np.concatenate([np.empty((0, 2), np.int64), *kind]) for kind in (same, apart)]
-        return np.sort(np.concatenate(kinds), axis=1), np.repeat([True, False], [len(kind) for kind in kinds])
+        groups, size = np.unique(self.group, return_counts=True)
+        several = np.flatnonzero(size > 1)
+        apart = np.searchsorted(groups, np.stack(np.divmod(self._apart, self.count)))
+        return order, np.concatenate([several, apart[0]]), np.concatenate([several, apart[1]]), size

@@ -115,8 +115,8 @@ class _Round:
         cells = [_cells(pair_cosines(unit, mine.pairs[rows]), mine.label[rows] == SAME, threshold) for rows in answered]
         sizes = np.array([size[index == s].max() for s in range(len(strata))], float)
         before = asked.where(asked.round < number)
-        pairs, same = Known(len(unit), before.pairs, before.label).implied()
-        known = _cells(pair_cosines(unit, pairs), same, threshold)
+        implied = Known(len(unit), before.pairs, before.label).implied()
+        known = sum((_cells(pair_cosines(unit, pairs), same, threshold) for pairs, same in implied), np.zeros(4, int))
         return _Round(np.stack(cells), sizes, known, int(labelled.sum()), int((~labelled).sum()))
 
     def totals(self) -> np.ndarray:

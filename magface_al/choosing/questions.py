@@ -74,7 +74,7 @@ def choose(
         picker.taken.update(map(tuple, drawn.pairs.tolist()))
         for pair, similarity, record in zip(drawn.pairs.tolist(), drawn.similarity, drawn.records(strata), strict=True):
             pairs.append(pool.question(pair, similarity, {"strategy": RANDOM_SLICE, **number, **record}))
-    found = _candidates(pool, scanned, faces, wishes, len(known.implied()[0]) + len(asked.pairs), rng)
+    found = _candidates(pool, scanned, faces, wishes, known.count_implied() + len(asked.pairs), rng)
     found = found.where(~known.covers(found.pairs))
     if wishes.strategy != RANDOM and len(asked.pairs):
         found = found.where(found.magnitude > _least_magnitude(pool, asked))

@@ -97,8 +97,10 @@ def draw_slice(
     k = min(NEIGHBOURS_EACH, scanned.neighbours.shape[1])
     pairs = np.stack([np.repeat(np.arange(len(unit)), k), scanned.neighbours[:, :k].ravel()], 1)
     near = _Near(unit, np.unique(np.sort(pairs, axis=1), axis=0), known, strata.threshold)
-    gone = np.unique(np.concatenate([np.sort(known.asked, axis=1), known.implied()[0], near.all_pairs]), axis=0)
-    sizes = scanned.strata - np.bincount(strata.of(pair_cosines(unit, gone)), minlength=len(scanned.strata))
+    sizes = scanned.strata.copy()
+    unanswered = known.asked[~known.implies(known.asked)]
+    for gone in (unanswered, *near.parts, *(pairs for pairs, _ in known.implied())):  # no pair is in two of them
+        sizes -= np.bincount(strata.of(pair_cosines(unit, gone)), minlength=len(sizes))
     lists = {s: found[~near.excludes(found)] for s, (found, _) in scanned.listed.items()}
     lists |= {len(sizes) + k: found for k, found in enumerate(near.parts)}
     sizes = np.array([len(lists[s]) if s in lists else max(0, sizes[s]) for s in range(len(sizes) + 2)])
@@ -114,10 +116,10 @@ def draw_slice(
 
 
 class _Near:
-    """The pairs of nearest neighbours: all_pairs [K, 2], and those yet unknown above and below the threshold (parts)."""
+    """The pairs of nearest neighbours that nobody has been asked about: parts, those above the threshold and those below."""
 
     def __init__(self, unit: np.ndarray, pairs: np.ndarray, known: Known, threshold: float) -> None:
-        self.all_pairs, self.known = pairs, known
+        self.known = known
         self._keys = known.keys(pairs)
         free = pairs[~known.covers(pairs)]
         above = pair_cosines(unit, free) > threshold

@@ -8,13 +8,15 @@ import json
 import numpy as np
 import pytest
 
+from magface_al.choosing import asked as asked_module
 from magface_al.choosing.asked import OPEN, Known, read_asked
 from magface_al.command.errors import UserError
 from magface_al.command.run import Run
 from magface_al.embedding.store import read_features
 
 
-def test_what_answers_imply_is_what_closing_them_step_by_step_gives():
+@pytest.mark.parametrize("block", [1, 10, 1000])
+def test_what_answers_imply_is_what_closing_them_step_by_step_gives(monkeypatch, block):
     rng = np.random.default_rng(0)
     person = rng.integers(0, 5, 24)
     pairs = np.array([p for p in itertools.combinations(range(24), 2) if rng.random() < 0.12])
@@ -25,8 +27,11 @@ def test_what_answers_imply_is_what_closing_them_step_by_step_gives():
         for a, b, c in itertools.permutations(range(24), 3):
             if table.get(frozenset((a, b))) == 1 and frozenset((b, c)) in table:
                 table.setdefault(frozenset((a, c)), table[frozenset((b, c))])
+    monkeypatch.setattr(asked_module, "BLOCK", block)
     known = Known(24, pairs, label)
-    implied, same = known.implied()
+    implied, same = map(np.concatenate, zip(*known.implied(), strict=True))
+    assert len(implied) == known.count_implied() == len(table)
+    assert (implied[:, 0] < implied[:, 1]).all()
     assert {frozenset(p): int(y) for p, y in zip(implied.tolist(), same, strict=True)} == table
     everything = np.array(list(itertools.permutations(range(24), 2)))
     asked = {frozenset(p) for p in pairs.tolist()}
