@@ -50,7 +50,7 @@ flaky: $(VENV)/ready
 	  echo "run $$run of $(N)"; $(PYTEST) tests/training/test_split_fc.py || exit 1; \
 	done
 
-# N damaged files for each reader (make fuzz N=5000), in processes that may hang or crash; prints a table, and the command that
+# N damaged files for each reader (make fuzz N=3000), in processes that may hang or crash; prints a table, and the command that
 # repeats each fault. SEED=2 damages them otherwise. make test has the first 50 of seed 0.
 SEED ?= 1
 fuzz: N = 300

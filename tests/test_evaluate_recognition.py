@@ -149,9 +149,9 @@ def test_unreadable_images_are_counted_and_end_with_1(run_script, tmp_path, draw
         (["--set", "drawn.bin", "--checkpoint", "a", "--protocol", "facexzoo", "--subtract_mean"], "facexzoo has no such step"),
         (["--set", "drawn.bin", "--checkpoint", "a", "--folds", "1"], "expected at least 2"),
         (["--set", "drawn.bin", "--checkpoint", "a", "--folds", "41"], "at least --folds 41 of them"),
-        (["--set", "absent.bin", "--checkpoint", "a"], "absent.bin: no such file"),
+        (["--set", "absent.bin", "--checkpoint", "a"], "absent.bin: No such file"),
         (["--set", "A=", "--checkpoint", "a"], "expected NAME=PATH"),
-        (["--set", "drawn.bin", "--checkpoint", "absent.pth"], "absent.pth: no such file"),
+        (["--set", "drawn.bin", "--checkpoint", "absent.pth"], "absent.pth: No such file"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_evaluated_is_refused_in_words(run_script, drawn_bin, flags, message):

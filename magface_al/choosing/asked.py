@@ -13,7 +13,7 @@ import numpy as np
 
 from magface_al.command.errors import UserError
 from magface_al.command.run import Run
-from magface_al.command.words import counted
+from magface_al.command.words import counted, shown
 from magface_al.embedding.pair_scores import rows_of
 from magface_al.embedding.store import FeatureStore
 from magface_al.faces.identities import connected_components
@@ -100,11 +100,11 @@ def _check_keys(path: Path, number: int, pair: Pair) -> None:
     """Raises UserError for a key of choose_pairs.py that holds another kind of value."""
     similarity = pair.extra.get("similarity", 0.0)
     if type(similarity) not in (int, float) or not abs(similarity) <= LARGEST:
-        raise UserError(f'{path}: pair {number}: key "similarity" is {str(similarity)[:60]!r}, expected a number')
+        raise UserError(f'{path}: pair {number}: key "similarity" is {shown(similarity)}, expected a number')
     for key in ("batch", "stratum_pairs"):
         value = 0 if pair.extra.get(key) is None else pair.extra[key]
         if type(value) is not int or not 0 <= value < 2**53:
-            raise UserError(f'{path}: pair {number}: key "{key}" is {str(value)[:60]!r}, expected a whole number')
+            raise UserError(f'{path}: pair {number}: key "{key}" is {shown(value)}, expected a whole number')
 
 
 class Known:

@@ -32,7 +32,7 @@ def open_regular(path: str | Path) -> io.BufferedReader:
     os.close(descriptor)
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    raise OSError(errno.EINVAL, "A device, pipe or socket, expected a regular file", str(path))
+    raise OSError(errno.EINVAL, "Is a device, pipe or socket", str(path))
 
 
 def open_input(path: Path, expected: str) -> io.BufferedReader:

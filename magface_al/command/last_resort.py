@@ -20,6 +20,11 @@ _NO_MEMORY = (
 )
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory was what lacked: Python, PyTorch, OpenCV and onnxruntime each say it in their own words."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY)
+
+
 def explain(error: Exception, script: str, debug: bool) -> str:
     """One line about an exception. Its traceback is kept in a file that the line names; debug=True prints it instead.
 
@@ -42,7 +47,7 @@ def _explained(error: Exception, script: str, debug: bool) -> str:
     else:
         where = _kept(error, script)
     reason = " ".join(str(error).split())[:300] or type(error).__name__
-    if isinstance(error, MemoryError) or any(words in reason.lower() for words in _NO_MEMORY):
+    if is_out_of_memory(error):
         return f"not enough memory ({reason}); a smaller --batch_size or fewer --workers needs less; {where}"
     if isinstance(error, ModuleNotFoundError):
         return f"{reason}: {sys.executable} is not the Python that was installed into; {where}"

@@ -13,6 +13,7 @@ from torch import nn
 
 from magface_al.command.ahead import ahead
 from magface_al.command.errors import WorkError
+from magface_al.command.last_resort import is_out_of_memory
 from magface_al.command.words import counted
 from magface_al.embedding.model_flags import ModelChoice
 from magface_al.faces.preprocess import Preprocessing, decode_image, to_input
@@ -91,10 +92,14 @@ class Embedder:
 
     def __call__(self, faces: np.ndarray) -> np.ndarray:
         embeddings = self._embed(faces)
-        if self.flip == "none":
-            return embeddings
-        mirrored = self._embed(np.ascontiguousarray(faces[:, :, ::-1]))
-        return embeddings + mirrored if self.flip == "sum" else np.concatenate([embeddings, mirrored], axis=1)
+        if self.flip != "none":
+            mirrored = self._embed(np.ascontiguousarray(faces[:, :, ::-1]))
+            embeddings = embeddings + mirrored if self.flip == "sum" else np.hstack([embeddings, mirrored])
+        if not is_ordinary(embeddings):
+            raise WorkError(
+                f"{self.weights}: gives an embedding with {ODD}; its weights are damaged, or their training diverged"
+            )
+        return embeddings
 
     def _embed(self, faces: np.ndarray) -> np.ndarray:
         done: list[np.ndarray] = []
@@ -102,9 +107,10 @@ class Embedder:
         while start < len(faces):
             step = min(self.largest_batch or len(faces), len(faces) - start)
             try:
-                embeddings = self._forward(faces[start : start + step])
+                done.append(self._forward(faces[start : start + step]))
+                start += step
             except RuntimeError as error:
-                if not _out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 if step == 1:
                     raise WorkError(
@@ -112,13 +118,6 @@ class Embedder:
                     ) from None
                 self.largest_batch = step // 2
                 torch.cuda.empty_cache()
-                continue
-            if not is_ordinary(embeddings):
-                raise WorkError(
-                    f"{self.weights}: gives an embedding with {ODD}; its weights are damaged, or their training diverged"
-                )
-            done.append(embeddings)
-            start += step
         return np.concatenate(done) if done else np.empty((0, 0), np.float32)
 
     @torch.inference_mode()
@@ -163,11 +162,3 @@ def resized_note(count: int, size: int) -> str:
     """What to tell of images that had another size than the network's."""
     images = counted(count, f"image was not a {size} px square and was", f"images were not {size} px squares and were")
     return f"{images} resized; unaligned photos give poor embeddings"
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return (
-        isinstance(error, torch.OutOfMemoryError)
-        or "not enough memory" in str(error)
-        or "can't allocate memory" in str(error)
-    )

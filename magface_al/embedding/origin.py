@@ -7,6 +7,7 @@ from typing import Any
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import is_path, read_json
+from magface_al.command.words import shown
 from magface_al.faces.preprocess import Preprocessing
 
 
@@ -33,7 +34,7 @@ class Origin:
     def _text(self, *keys: str) -> str:
         found = self._at(*keys)
         if not isinstance(found, str) or not is_path(found):
-            raise self._wrong(f'key "{".".join(keys)}" is {str(found)[:60]!r}', "a text")
+            raise self._wrong(f'key "{".".join(keys)}" is {shown(found)}', "a text")
         return found
 
     def _convention(self, key: str) -> Preprocessing:

@@ -19,6 +19,7 @@ import numpy as np
 from magface_al.command.errors import UserError
 from magface_al.command.files import open_input, read_lines
 from magface_al.command.numbers import is_whole
+from magface_al.command.words import shown
 from magface_al.faces.list_lines import columns
 from magface_al.metrics.cosine import LARGEST
 
@@ -55,7 +56,7 @@ def read_faces(prefix: Path, *, with_detection: bool) -> Faces:
     for number, line in read_lines(path, f"lines of `image template media`; {HINT}"):
         found = columns(line, (3,))
         if len(found) != 3 or not (is_whole(found[1]) and is_whole(found[2].removeprefix("-"))):
-            raise UserError(f"{path}: line {number}: {line.strip()[:200]!r}, expected `image template media`")
+            raise UserError(f"{path}: line {number}: {shown(line.strip())}, expected `image template media`")
         names.append(found[0])
         template.append(int(found[1]))
         media.append(int(found[2]))
@@ -75,7 +76,7 @@ def _detection_scores(path: Path, names: list[str]) -> np.ndarray:
             score = np.nan
         if len(found) < 2 or not abs(score) <= LARGEST:
             raise UserError(
-                f"{path}: line {number}: {line.strip()[:200]!r}, expected an image, ten coordinates and a score, a finite number"
+                f"{path}: line {number}: {shown(line.strip())}, expected an image, ten coordinates and a score, a finite number"
             )
         scores[found[0]] = score
     absent = [name for name in names if name not in scores]

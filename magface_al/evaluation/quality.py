@@ -13,6 +13,7 @@ import numpy as np
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_lines
 from magface_al.command.run import Run
+from magface_al.command.words import shown
 from magface_al.embedding.pair_scores import PairEmbeddings
 from magface_al.evaluation.results import markdown_table
 from magface_al.metrics.bootstrap import identity_resamples
@@ -153,7 +154,7 @@ def read_quality_scores(path: Path) -> dict[str, float]:
         except ValueError:
             value = float("nan")
         if not image or not abs(value) < MOST:
-            raise UserError(f"{path}: line {number}: {line.strip()[:200]!r}, expected `path score` with a finite score")
+            raise UserError(f"{path}: line {number}: {shown(line.strip())}, expected `path score` with a finite score")
         if scores.setdefault(image.strip(), value) != value:
             raise UserError(f"{path}: line {number}: {image.strip()!r} has another score further up, expected one")
     return scores

@@ -40,8 +40,9 @@ class Preprocessing:
 
     @classmethod
     def of(cls, record: Any) -> Preprocessing:
-        """From what to_dict has written. Raises ValueError for anything else."""
-        if isinstance(record, dict) and record.keys() == cls.__dataclass_fields__.keys():
+        """From what to_dict has written; early records have no size. Raises ValueError for anything else."""
+        known = cls.__dataclass_fields__.keys()
+        if isinstance(record, dict) and known - {"size"} <= record.keys() <= known:
             found = cls(**record)
             numbers = found.mean, found.std
             if (

@@ -41,7 +41,7 @@ def train_epochs(tuner: FineTuner, progress: Progress, val: AnsweredPairs, run: 
     """Train, validate and save, epoch by epoch. Ctrl-C keeps the epochs that are complete."""
     if chosen := mined_in_words(val.pairs):
         run.note(f"validation: {chosen}; its figures choose an epoch and are no measure of the gain")
-    epochs = tuner.recipe.epochs
+    epochs, number = tuner.recipe.epochs, len(progress.history)
     try:
         for number in range(len(progress.history), epochs + 1):
             steps = tqdm(tuner.epoch(number), total=tuner.steps // epochs, unit="step", desc=f"epoch {number}/{epochs}")

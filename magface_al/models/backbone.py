@@ -104,5 +104,5 @@ class Backbone:
 def recorded_preprocessing(record: dict[str, Any], family: Family) -> Preprocessing:
     """What the file records, otherwise the family's convention."""
     if "preprocessing" in record:
-        return Preprocessing(**record["preprocessing"])
+        return Preprocessing.of(record["preprocessing"])
     return PRESETS[family.preprocessing]

@@ -9,6 +9,7 @@ import sys
 import torch
 
 from magface_al.command.errors import UserError
+from magface_al.command.numbers import is_whole
 from magface_al.models.precisions import PRECISIONS
 
 
@@ -21,7 +22,7 @@ def pick_device(choice: str, force_cpu: bool = False) -> torch.device:
     if choice.split(":")[0] != "cuda":
         raise UserError(f"--device {choice}: expected auto, cpu, cuda or cuda:N")
     number = choice.partition(":")[2] or "0"
-    if not number.isdigit() or int(number) >= torch.cuda.device_count():
+    if not is_whole(number) or int(number) >= torch.cuda.device_count():
         raise UserError(
             f"--device {choice}: {torch.cuda.device_count()} CUDA devices are visible; use --force_cpu, or check nvidia-smi"
         )

@@ -13,12 +13,11 @@ from torch import nn
 
 from magface_al.command.errors import UserError
 from magface_al.command.extras import require
-from magface_al.command.files import sha256
+from magface_al.command.files import open_input, sha256
 from magface_al.faces.preprocess import PRESETS, Preprocessing
 from magface_al.models.backbone import Backbone
 from magface_al.models.records import parse_record
 from magface_al.models.soundness import unsound
-from magface_al.models.weight_files import require_file
 
 MAX_PIXELS = 1 << 26  # a batch of 5,000 faces of 112 px
 
@@ -34,7 +33,7 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         self.path = path
         self._runtime = require("onnxruntime", f"to run {path.name}", "export")
-        require_file(path, "an ONNX graph")
+        open_input(path, "an ONNX graph").close()
         self._session = self._open("CPUExecutionProvider")
         try:
             inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
@@ -139,7 +138,7 @@ def load_onnx(path: Path, arch: str, preprocessing: str) -> Backbone:
             f"{path}: records no input convention, and an ONNX graph shows none; give --preprocessing ({', '.join(PRESETS)})"
         )
     asked = None if preprocessing == "auto" else replace(PRESETS[preprocessing], size=model.size)
-    own = Preprocessing(**record["preprocessing"]) if "preprocessing" in record else asked
+    own = Preprocessing.of(record["preprocessing"]) if "preprocessing" in record else asked
     assert own is not None
     if own.size != model.size:
         raise UserError(f"{path}: records pictures of {own.size} px, and its input takes {model.size} px")

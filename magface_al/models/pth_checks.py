@@ -10,7 +10,6 @@ import io
 import math
 import mmap
 import pickle
-from pathlib import Path
 from typing import IO, Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
@@ -20,7 +19,7 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # what torch.save wrote first before it w
 LEGACY_PICKLES = 5  # magic number, protocol, machine, content, names of the storages whose bytes follow
 
 
-def check_pth(path: Path) -> set[str]:
+def check_pth(file: io.BufferedReader) -> set[str]:
     """Read a file through once, and return every name (`module.name`) that it asks for; nothing of it is imported.
 
     A zip archive's checksums are compared (50 ms for 250 MB, once the file is in memory). Records with checksum 0 have
@@ -28,11 +27,10 @@ def check_pth(path: Path) -> set[str]:
     Raises TooLarge, BadZipFile, pickle.UnpicklingError, or ValueError and its like for a file that is broken or none; an
     OSError (EINVAL) where an archive points before its beginning.
     """
-    with path.open("rb") as file:
-        if file.read(4) == b"PK\x03\x04":
-            return _check_archive(file)
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return _check_legacy(content, len(content))
+    if file.read(4) == b"PK\x03\x04":
+        return _check_archive(file)
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return _check_legacy(content, len(content))
 
 
 def _check_archive(file: IO[bytes]) -> set[str]:
@@ -55,20 +53,20 @@ def _check_archive(file: IO[bytes]) -> set[str]:
                 while stream.read(1 << 20):
                     pass
         data = archive.read(f"{records[0].filename.split('/')[0]}/data.pkl")
-    reading = _Account(length)
+    reading = _Budget(length)
     reading.take(io.BytesIO(data), len(data))
     return reading.names
 
 
 def _check_legacy(content: mmap.mmap, length: int) -> set[str]:
-    reading = _Account(length)
+    reading = _Budget(length)
     if reading.take(content, length) == LEGACY_MAGIC:
         for _ in range(LEGACY_PICKLES - 1):
             reading.take(content, length)
     return reading.names
 
 
-class _Account:
+class _Budget:
     """What a pickle would make, in elements, against what its file can hold: no more than one for each byte."""
 
     def __init__(self, length: int) -> None:
@@ -81,7 +79,7 @@ class _Account:
         start = file.tell()
         check_program(file, length)
         file.seek(start)
-        return _Stage(file, self).load()
+        return _DryRun(file, self).load()
 
     def spend(self, count: int) -> None:
         """Raises TooLarge once everything together is more than the file can hold."""
@@ -140,7 +138,7 @@ class _Storage:
 class _StandIn:
     """What a call makes, as far as sizes go. A class of its own stands for every name."""
 
-    account: _Account
+    account: _Budget
     name = ""
 
     def __new__(cls, *arguments: Any, **_: Any) -> _StandIn:
@@ -166,10 +164,10 @@ class _StandIn:
     add = append
 
 
-class _Stage(pickle.Unpickler):
+class _DryRun(pickle.Unpickler):
     """An unpickler in which every name is a stand-in."""
 
-    def __init__(self, file: Any, account: _Account) -> None:
+    def __init__(self, file: Any, account: _Budget) -> None:
         super().__init__(file, encoding="bytes")
         self.account = account
         self._known: dict[str, type] = {}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import reprlib
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 from magface_al.command.errors import UserError
+from magface_al.command.words import shown
 from magface_al.faces.preprocess import Preprocessing
 from magface_al.models.architectures import ARCHITECTURES
 from magface_al.models.backbone import FAMILIES
@@ -33,7 +32,7 @@ def checked_record(path: Path, record: dict[str, Any]) -> dict[str, Any]:
     """Our record as it is, if all that is read from it has a meaning. Raises UserError, naming the key."""
 
     def refuse(key: str, expected: str) -> NoReturn:
-        found = reprlib.repr(record[key])
+        found = shown(record[key])
         raise UserError(f"{path}: its record {OUR_KEY} says {key} {found}, expected {expected}; export it again")
 
     try:
@@ -46,19 +45,13 @@ def checked_record(path: Path, record: dict[str, Any]) -> dict[str, Any]:
         refuse("family", f"one of {', '.join(FAMILIES)}")
     if "bn_eps" in record and not _is_number(record["bn_eps"], above=0):
         refuse("bn_eps", "a positive number")
-    if "preprocessing" in record and not _is_preprocessing(record["preprocessing"]):
-        refuse("preprocessing", "channel_order BGR or RGB, mean, std above 0, and size")
+    if "preprocessing" in record:
+        try:
+            Preprocessing.of(record["preprocessing"])
+        except ValueError:
+            refuse("preprocessing", "channel_order BGR or RGB, mean, std above 0, and size")
     return record
 
 
 def _is_number(value: Any, above: float = -math.inf) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and above < value < math.inf
-
-
-def _is_preprocessing(value: Any) -> bool:
-    known = {field.name for field in fields(Preprocessing)}
-    if not isinstance(value, dict) or not known - {"size"} <= set(value) <= known:
-        return False
-    order, size = value["channel_order"], value.get("size", Preprocessing.size)
-    numbers = _is_number(value["mean"]) and _is_number(value["std"], above=0)
-    return order in ("BGR", "RGB") and numbers and isinstance(size, int) and size > 0

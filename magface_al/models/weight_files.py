@@ -16,6 +16,7 @@ import torch
 
 from magface_al.command.errors import UserError
 from magface_al.command.extras import require
+from magface_al.command.files import open_input
 from magface_al.command.pickles import TooLarge
 from magface_al.models.pth_checks import check_pth
 from magface_al.models.records import OUR_KEY, checked_record, parse_record
@@ -44,11 +45,13 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a .pth file without running any code in it. Raises UserError for anything but tensors in plain containers,
     and for a file that was damaged (where its format says so, see pth_checks) or announces more than it holds."""
-    require_file(path, "a checkpoint (.pth)")
     try:
-        with _placeholders(check_pth(path)), warnings.catch_warnings():
+        with open_input(path, "a checkpoint (.pth)") as file, warnings.catch_warnings():
+            names = check_pth(file)
+            file.seek(0)
             warnings.simplefilter("ignore", UserWarning)  # of pickle protocols: the file is read or refused
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with _placeholders(names):
+                content = torch.load(file, map_location="cpu", weights_only=True)
     except TooLarge as error:
         raise UserError(f"{path}: refused, it {error}; copy or download it again") from None
     except pickle.UnpicklingError as error:
@@ -63,14 +66,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: holds a {type(content).__name__}, expected a dictionary of tensors or one with a state_dict"
         )
     return content
-
-
-def require_file(path: Path, expected: str) -> None:
-    """Raises UserError for what is no file that can be read through: absent, a folder, a pipe, a device."""
-    if not path.exists():
-        raise UserError(f"{path}: no such file, expected {expected}")
-    if not path.is_file():
-        raise UserError(f"{path}: is {'a folder' if path.is_dir() else 'no regular file'}, expected {expected}")
 
 
 class _Placeholder:
@@ -115,7 +110,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any
     The format has no checksum; the library refuses a file that is shorter or longer than its header says.
     """
     safetensors = require("safetensors", f"to read {path.name}", "export")
-    require_file(path, "weights (.safetensors)")
+    open_input(path, "weights (.safetensors)").close()  # a library opens it again: so it is one at least
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # it is no mapping: no iteration

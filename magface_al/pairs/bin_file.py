@@ -11,29 +11,26 @@ from __future__ import annotations
 import functools
 import io
 import pickle
-import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from magface_al.command.errors import UserError
+from magface_al.command.files import open_input
 from magface_al.command.pickles import TooLarge, check_program
+from magface_al.command.words import shown
 from magface_al.pairs.pair_file import DIFFERENT, SAME, Pair, PairFile
 
 MAX_IMAGE_BYTES = 1 << 22  # an aligned face has a few kilobytes
-_brief = reprlib.Repr()
-_brief.maxstring = _brief.maxother = 80
-_shown = _brief.repr  # for messages: what a file holds may be long, or lists in lists
 
 
 def read_bin(path: Path) -> PairFile:
     """Read a set; its images are named `FILE.bin#0`, `FILE.bin#1`, ... Raises UserError for anything but images and bools."""
+    with open_input(path, "a .bin verification set") as file:
+        data = file.read()
     try:
-        data = path.read_bytes()
         check_program(io.BytesIO(data), len(data))
         content = _Reader(data).load()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file, expected a .bin verification set") from None
     except TooLarge as error:
         raise UserError(f"{path}: refused, it {error}; copy it again") from None
     except pickle.UnpicklingError as error:
@@ -69,7 +66,7 @@ class _Reader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if f"{module}.{name}" not in self._names:
-            raise pickle.UnpicklingError(f"it asks for {_shown(f'{module}.{name}')[1:-1]}")
+            raise pickle.UnpicklingError(f"it asks for {shown(f'{module}.{name}')[1:-1]}")
         return self._names[f"{module}.{name}"]
 
 
@@ -96,7 +93,7 @@ class _Dtype:
     def __init__(self, code: Any, *_: Any) -> None:
         self.code = code.decode("latin1") if isinstance(code, bytes) else code
         if self.code not in ("u1", "b1"):
-            raise pickle.UnpicklingError(f"it holds an array of type {_shown(code)}, expected uint8 or bool")
+            raise pickle.UnpicklingError(f"it holds an array of type {shown(code)}, expected uint8 or bool")
 
     def __setstate__(self, state: Any) -> None:
         """Byte order and alignment: of no meaning for a single byte."""
@@ -131,7 +128,7 @@ def _bytes(data: Any) -> bytes | bytearray:
 def _encode(text: Any, encoding: Any) -> bytes:
     """How protocols below 3 write bytes: codecs.encode(text, "latin1")."""
     if encoding not in ("latin1", b"latin1"):
-        raise pickle.UnpicklingError(f"it asks for the codec {_shown(encoding)}")
+        raise pickle.UnpicklingError(f"it asks for the codec {shown(encoding)}")
     return text.encode("latin1") if isinstance(text, str) else bytes(_bytes(text))
 
 
@@ -176,5 +173,5 @@ def _image(path: Path, number: int, value: Any, copies: dict[int, bytes]) -> byt
 
 def _label(path: Path, number: int, value: Any) -> int:
     if not (isinstance(value, bool) or (type(value) is int and value in (0, 1))):
-        raise UserError(f"{path}: pair {number}: label {_shown(value)}, expected True or False")
+        raise UserError(f"{path}: pair {number}: label {shown(value)}, expected True or False")
     return SAME if value else DIFFERENT

@@ -13,7 +13,6 @@ see `labelled`. Between several files the last one counts: see `join_files`.
 from __future__ import annotations
 
 import json
-import reprlib
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,11 +25,9 @@ import numpy as np
 from magface_al.command.errors import UserError
 from magface_al.command.files import exists, is_path, read_json
 from magface_al.command.outputs import replacing
-from magface_al.command.words import counted
+from magface_al.command.words import counted, shown
 
 SAME, DIFFERENT = 1, 0
-_SHORT = reprlib.Repr()  # for messages: whatever stands in a file, in a line
-_SHORT.maxstring = _SHORT.maxother = 100
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # with indent it would be ten times slower
 
 
@@ -135,9 +132,7 @@ def read_pairs(path: Path) -> PairFile:
         raise UserError(f"{path}: the list of pairs is empty")
     root = content.get("root", "")
     if not isinstance(root, str) or not is_path(root):
-        raise UserError(
-            f'{path}: key "root" is {str(root)[:60]!r}, expected the folder that the images\' paths start from'
-        )
+        raise UserError(f'{path}: key "root" is {shown(root)}, expected the folder that the images\' paths start from')
     extra = {key: value for key, value in content.items() if key != "pairs"}
     _refuse_deep(f"{path}: ", extra)
     return PairFile(path, pairs, extra)
@@ -145,20 +140,16 @@ def read_pairs(path: Path) -> PairFile:
 
 def _read_pair(path: Path, index: int, entry: Any) -> Pair:
     if not isinstance(entry, dict):
-        raise UserError(
-            f'{path}: pair {index}: {_SHORT.repr(entry)}, expected an object with "image1", "image2" and "label"'
-        )
+        raise UserError(f'{path}: pair {index}: {shown(entry)}, expected an object with "image1", "image2" and "label"')
     for key in ("image1", "image2"):
         if not isinstance(entry.get(key), str) or not entry[key]:
-            found = _SHORT.repr(entry[key]) if key in entry else "missing"
+            found = shown(entry[key]) if key in entry else "missing"
             raise UserError(f'{path}: pair {index}: key "{key}" is {found}, expected the path of an image')
         if not is_path(entry[key]):
-            raise UserError(
-                f'{path}: pair {index}: key "{key}" is {_SHORT.repr(entry[key])}, which no file can be called'
-            )
+            raise UserError(f'{path}: pair {index}: key "{key}" is {shown(entry[key])}, which no file can be called')
     label = entry.get("label")
     if "label" not in entry or not (label is None or (type(label) in (int, float, bool) and label in (0, 1))):
-        found = _SHORT.repr(label) if "label" in entry else "missing"
+        found = shown(label) if "label" in entry else "missing"
         raise UserError(
             f'{path}: pair {index}: key "label" is {found}, expected 1 (same), 0 (different) or null (not yet answered)'
         )
@@ -173,7 +164,7 @@ def _refuse_deep(where: str, extra: Mapping[str, Any]) -> None:
     """What can just be read could not be written again, from a place in the program that is deeper itself."""
     for key, value in extra.items():
         if isinstance(value, list | dict) and _is_deep(value, 50):
-            raise UserError(f"{where}key {_SHORT.repr(key)} holds lists inside lists, more than 50 levels of them")
+            raise UserError(f"{where}key {shown(key)} holds lists inside lists, more than 50 levels of them")
 
 
 def _is_deep(value: Any, levels: int) -> bool:

@@ -72,6 +72,7 @@ def take_steps(number: int, trainer: Trainer, progress: Progress, events: Events
         bar.set_postfix({name: f"{figures[name]:.3f}" for name in ("loss", "cosine", "magnitude")}, refresh=False)
         events.add("train", figures, (number - 1) * trainer.steps + progress.steps)
         if save_steps and progress.steps % save_steps == 0 and progress.steps < trainer.steps:
+            progress.check(number)
             progress.save_state()
 
 

@@ -171,8 +171,7 @@ class Progress:
         save_figure(self.habits.picture(self.history, self.best_epoch), self.folder / PICTURE)
 
     def save_state(self) -> None:
-        """Write the state to resume from. Every process calls it; rank 0 writes. Raises WorkError as check does."""
-        self.check(len(self.history) + 1)
+        """Write the state to resume from. Every process calls it; rank 0 writes."""
         learner = self.learner.state_dict()
         if learner is None:
             return

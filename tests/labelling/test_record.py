@@ -148,7 +148,7 @@ def test_an_export_that_fails_in_whatever_way_is_told_and_the_next_one_works(lab
     assert not labeller.look()
 
 
-@pytest.mark.parametrize(("make", "why"), [(os.mkdir, "Is a directory"), (os.mkfifo, "A device, pipe or socket")])
+@pytest.mark.parametrize(("make", "why"), [(os.mkdir, "Is a directory"), (os.mkfifo, "Is a device, pipe or socket")])
 def test_what_is_no_file_in_the_feedback_files_place_is_told_and_left(labeller, tmp_path, make, why):
     make(tmp_path / "f.json")
     with pytest.raises(WorkError, match=rf"f\.json: {why}"):

@@ -123,7 +123,7 @@ def test_a_pickle_that_runs_code_is_refused_and_nothing_runs(tmp_path, legacy):
 
 
 def test_unknown_and_absent_files_are_refused_in_words(tmp_path, shared_data):
-    refused(tmp_path / "absent.pth", "no such file")
+    refused(tmp_path / "absent.pth", "No such file")
     refused(shared_data / "weights" / "foamliu_mobilefacenet.pt", "no known architecture")
 
 
@@ -171,7 +171,7 @@ GOOD = {"channel_order": "RGB", "mean": 0.5, "std": 0.5, "size": 112}
         ({"preprocessing": GOOD | {"std": 0.0}}, "says preprocessing"),
         ({"preprocessing": GOOD | {"mean": None}}, "says preprocessing"),
         ({"preprocessing": {"mean": 0.5, "std": 0.5}}, "says preprocessing"),
-        ({"preprocessing": GOOD | {"size": 1 << 20}}, "records pictures of 1048576 px, and iresnet_tiny takes 112 px"),
+        ({"preprocessing": GOOD | {"size": 1 << 20}}, "says preprocessing"),
         ({"notes": torch.ones(2)}, "is not plain JSON"),
         ({"notes": {b"a": 1}}, "is not plain JSON"),
     ],
@@ -197,7 +197,7 @@ def test_a_safetensors_file_of_another_length_than_its_header_says_is_refused(tm
 def test_what_is_no_file_is_said_to_be_none(tmp_path, suffix):
     path = tmp_path / f"w.{suffix}"
     path.mkdir()
-    refused(path, f"w.{suffix}: is a folder, expected ")
+    refused(path, f"w.{suffix}: Is a directory, expected ")
     path.rmdir()
     os.mkfifo(path)
-    refused(path, f"w.{suffix}: is no regular file, expected ")
+    refused(path, f"w.{suffix}: Is a device, pipe or socket, expected ")

@@ -64,7 +64,7 @@ def test_broken_absent_and_unsuitable_graphs_are_refused(tmp_path, graph, shared
     (tmp_path / "half.onnx").write_bytes(graph.read_bytes()[:5000])
     with pytest.raises(UserError, match="half.onnx: truncated, or no ONNX graph"):
         load_backbone(tmp_path / "half.onnx")
-    with pytest.raises(UserError, match="absent.onnx: no such file"):
+    with pytest.raises(UserError, match="absent.onnx: No such file"):
         load_backbone(tmp_path / "absent.onnx")
     with pytest.raises(UserError, match=r"expected one float input \[batch, 3, size, size\] and an embedding"):
         load_backbone(shared_data / "weights" / "yunet_n_dynamic.onnx", preprocessing="arcface")

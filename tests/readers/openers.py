@@ -25,6 +25,8 @@ from magface_al.faces.preprocess import decode_image, read_picture
 from magface_al.faces.recordio import RecordFile
 from magface_al.faces.sources import open_source
 from magface_al.faces.train_list import read_train_list
+from magface_al.models.onnx_graph import load_onnx
+from magface_al.models.weight_files import read_weights
 from magface_al.pairs.pair_file import read_pairs
 from magface_al.pairs.verification_sets import read_verification_set
 
@@ -77,7 +79,14 @@ TEXT = {
     "config": configured,
 }
 JSON = {"JSON": read_json, "pairs": read_pairs}
-BYTES = {"RecordIO": records, "binary store": read_features}
+BYTES = {
+    "RecordIO": records,
+    "binary store": read_features,
+    "bin set": read_verification_set,
+    "checkpoint": read_weights,
+    "safetensors": read_weights,
+    "graph": lambda path: load_onnx(path, "auto", "magface"),
+}
 PICTURES = {
     "picture": read_picture,
     "decoded picture": decode_image,
@@ -86,7 +95,8 @@ PICTURES = {
     "picture to embed": embedded,
 }
 # what the file must be called for the reader to take it for what it is
-NAMES = {"IJB's faces": "m_face_tid_mid.txt", "binary store": "f.npy", "RecordIO": "train.rec"}
+NAMES = {"IJB's faces": "m_face_tid_mid.txt", "binary store": "f.npy", "RecordIO": "train.rec", "bin set": "set.bin",
+         "safetensors": "w.safetensors", "graph": "g.onnx"}  # fmt: skip
 
 
 def place(folder: Path, name: str) -> Path:
