@@ -282,7 +282,7 @@ def test_compounding_shifts_labels_apart(run_script, tmp_path):
 
     (tmp_path / "b.list").write_text("y/1.jpg 0 0 0\nx/2.jpg 0 0 0\n")
     refusal = run_script(SCRIPT, "compound", "--sources", "a.list", "b.list", "--output_list", "n.list", code=2).stderr
-    assert "x/2.jpg: is listed twice in the sources" in refusal
+    assert "x/2.jpg is listed twice in the sources" in refusal
     insightface_records(tmp_path / "rec" / "train.rec")
     refusal = run_script(SCRIPT, "compound", "--sources", "a.list", "rec", "--output_list", "n.list", code=2).stderr
     assert "no folders with images in it, expected one a person; unpack its train.rec with rec2folder first" in refusal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import pickletools
+import warnings
 from typing import IO, Any
 
 OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
@@ -31,7 +32,9 @@ def check_program(file: IO[bytes], length: int) -> None:
         if opcode.name == "STRING":
             file.readline()  # of Python 2: any bytes, which pickletools takes for ASCII
             continue
-        argument: Any = opcode.arg.reader(file) if opcode.arg else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of escapes that no Python has written
+            argument: Any = opcode.arg.reader(file) if opcode.arg else None
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > length:
             raise TooLarge(f"numbers an object {argument}, and has {length} bytes in all")
         if opcode.name == "STOP":

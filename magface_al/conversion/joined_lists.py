@@ -139,7 +139,8 @@ def plan_parts(paths: list[Path]) -> list[Part]:
     first = _first_of_each(image for image, _ in _entries(parts))
     if not first.all():
         image, _ = next(islice(_entries(parts), int(np.argmin(first)), None))
-        raise UserError(f"{image}: is listed twice in the sources, expected each image in one of them")
+        sources = ", ".join(map(str, paths))
+        raise UserError(f"{sources}: {image} is listed twice in the sources, expected each image in one of them")
     return parts
 
 

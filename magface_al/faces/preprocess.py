@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 LARGEST_FACE = 4096  # pixels of a side; networks take 112
+PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST_PICTURE = 64 << 20  # bytes of a file; a photo has a few MiB, and an endless one would fill the memory
 # a few kilobytes can say that they are 2**30 pixels: magface_al/__init__.py bounds what OpenCV unpacks
 
@@ -96,6 +97,8 @@ def decode_picture(source: str | Path | bytes) -> np.ndarray:
     data = source if isinstance(source, bytes) else read_picture(source)
     if not data:
         raise ValueError("the file is empty")
+    if data.startswith(PNG) and not _holds_its_chunks(data):
+        raise ValueError("a PNG that was cut short")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -125,6 +128,14 @@ def decode_image(source: str | Path | bytes, size: int = 112) -> tuple[np.ndarra
         height, width = image.shape[:2]
         raise ValueError(f"OpenCV cannot resize {width}x{height} pixels ({error.err})") from None
     return resized, True
+
+
+def _holds_its_chunks(data: bytes) -> bool:
+    """Whether a PNG's chunks end where it ends: OpenCV makes room for what a chunk announces, up to 4 GiB."""
+    place = len(PNG)
+    while place + 8 <= len(data):
+        place += 12 + int.from_bytes(data[place : place + 4], "big")  # length, name, content, checksum
+    return place <= len(data)
 
 
 def to_input(faces: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:

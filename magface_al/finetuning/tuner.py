@@ -143,7 +143,11 @@ class FineTuner:
         return self.own_weights() | {"optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken."""
+        """Go on where `state_dict` was taken. Raises ValueError for a step that never was."""
+        steps = [float(of_one["step"]) for of_one in state["optimizer"]["state"].values()]
+        if not all(0 < step < 2**40 for step in steps):
+            raise ValueError("an optimizer's step is no step")
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        own = self.optimizer.state_dict()["param_groups"]  # the recipe's, not what a file says of it
+        self.optimizer.load_state_dict({**state["optimizer"], "param_groups": own})

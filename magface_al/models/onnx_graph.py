@@ -59,11 +59,11 @@ class OnnxNetwork(nn.Module):
         options.log_severity_level = 4  # nothing: errors are raised too, and warnings about a foreign graph of no use
         state = self._runtime.capi.onnxruntime_pybind11_state
         # UnicodeDecodeError: its own message names something in the graph that is not UTF-8
-        broken = (state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument, state.Fail, state.NotImplemented,
-                  state.RuntimeException, UnicodeDecodeError)  # fmt: skip
+        self._errors = (state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument, state.Fail, state.NotImplemented,
+                        state.RuntimeException, UnicodeDecodeError)  # fmt: skip
         try:
             return self._runtime.InferenceSession(str(self.path), options, providers=[provider])
-        except broken as error:
+        except self._errors as error:
             reason = " ".join(str(error).split())[:400]
             raise UserError(f"{self.path}: truncated, or no ONNX graph that onnxruntime can run ({reason})") from None
 
@@ -84,7 +84,11 @@ class OnnxNetwork(nn.Module):
     def _run(self, block: np.ndarray) -> np.ndarray:
         absent = (self.fixed_batch or 0) - len(block)
         padded = np.pad(block, ((0, absent), (0, 0), (0, 0), (0, 0))) if absent > 0 else block
-        embeddings: np.ndarray = self._session.run([self.output.name], {self.input.name: padded})[0]
+        try:
+            embeddings: np.ndarray = self._session.run([self.output.name], {self.input.name: padded})[0]
+        except self._errors as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{self.path}: does not take the images that it asks for ({reason})") from None
         return embeddings[: len(block)]
 
 

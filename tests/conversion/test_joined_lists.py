@@ -53,6 +53,6 @@ def test_each_part_begins_above_the_largest_label_of_the_one_before():
 
 def test_an_image_of_two_parts_is_refused_before_anything_is_written():
     Path("a.list").write_text("x/1.jpg 0 4 0\nx/2.jpg 0 0 0\n")
-    with pytest.raises(UserError, match="x/2.jpg: is listed twice in the sources"):
+    with pytest.raises(UserError, match="x/2.jpg is listed twice in the sources"):
         compound([Path("a.list"), Path("b.list")], Path("all.list"))
     assert not list(Path().glob("all.list*"))

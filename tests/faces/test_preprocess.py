@@ -70,3 +70,13 @@ def test_a_thread_of_pixels_is_resized_or_refused(side):
 def test_beginnings_of_pictures_are_none(data):
     with pytest.raises(ValueError):
         decode_image(data)
+
+
+@pytest.mark.parametrize("harm", ["announces", "cut"])
+def test_a_png_that_announces_more_than_it_has_is_refused_before_room_is_made_for_it(tmp_path, harm):
+    data = cv2.imencode(".png", np.zeros((112, 112, 3), np.uint8))[1].tobytes()
+    at = data.index(b"IDAT") - 4
+    harmed = data[:at] + b"\x80" + data[at + 1 :] if harm == "announces" else data[:-20]
+    assert decode_image(data)[0].shape == (112, 112, 3)
+    with pytest.raises(ValueError, match="a PNG that was cut short"):
+        decode_image(harmed)

@@ -131,10 +131,10 @@ def judge(read: Callable[[], Any], folder: Path, wanted: str | None, seconds: fl
         try:
             with surroundings(folder), _limited(seconds):
                 found = repr(read())
-        except (UserError, WorkError) as error:
+        except UserError as error:
             outcome = _refusal(error, str(error), folder, what)
-        except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-            outcome = _refusal(error, f"{error.filename}: {error.strerror}", folder, what)
+        except WorkError as error:  # says what failed, which need not be a file
+            outcome = Outcome(REFUSED, str(error), what=what)
         except OSError as error:
             outcome = _refusal(error, f"{error.filename}: {error.strerror}", folder, what)
         except SystemExit as error:  # of argparse, which has said why

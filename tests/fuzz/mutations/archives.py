@@ -99,7 +99,10 @@ def _rewritten(data: bytes, name: str, content: bytes, method: int = zipfile.ZIP
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
         for info in old.infolist():
-            inner = content if info.filename == name else old.read(info)
+            try:
+                inner = content if info.filename == name else old.read(info)
+            except (ValueError, OSError, zipfile.BadZipFile, NotImplementedError):  # damaged before
+                inner = b""
             new.writestr(zipfile.ZipInfo(info.filename), inner, method if info.filename == name else zipfile.ZIP_STORED)
     return buffer.getvalue()
 

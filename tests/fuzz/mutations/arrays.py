@@ -179,7 +179,8 @@ def graph_record(data: bytes, rng: random.Random) -> bytes:
     except (DecodeError, ValueError, TypeError):
         return flip_bit(data, rng)
     for entry in graph.metadata_props:
-        entry.value = rng.choice(documents.JSON)(entry.value.encode(), rng).decode("utf-8", "replace")
+        value = entry.value if isinstance(entry.value, bytes) else entry.value.encode()  # bytes: damaged before
+        entry.value = rng.choice(documents.JSON)(value, rng).decode("utf-8", "replace")
     return bytes(graph.SerializeToString())
 
 
