@@ -15,7 +15,7 @@ from magface_al.labelling.answer_store import AnswerStore, StoredPair
 from magface_al.labelling.answers import Answers
 from magface_al.labelling.catalogue import stored_pairs
 from magface_al.labelling.events import Event, pair_id
-from magface_al.labelling.imports import as_asked, events_of_feedback
+from magface_al.labelling.imports import as_asked, beside_damage, events_of_feedback
 from magface_al.pairs.pair_file import Pair, PairFile, pairs_json, read_pairs
 
 _KNOWN = "feedback_sha256"  # the fact: SHA-256 of a feedback file all of whose answers are in the database
@@ -117,10 +117,14 @@ def _events_of(feedback: PairFile, pair_file: PairFile, store: AnswerStore) -> l
 
 
 def _unknown(found: Iterable[Event], store: AnswerStore) -> list[Event]:
-    """Those that the database has never had, be they withdrawn since."""
+    """Those that the database has never had, be they withdrawn since, or whose rows are damaged."""
     answers = Answers(store.events())
     known = {_content(event) for event in answers.events()}
-    return [event for event in found if answers.event(event.event_id) is None and _content(event) not in known]
+    return [
+        event
+        for event in beside_damage(found, store.unreadable)
+        if answers.event(event.event_id) is None and _content(event) not in known
+    ]
 
 
 def _content(event: Event) -> tuple[object, ...]:

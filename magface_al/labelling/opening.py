@@ -13,7 +13,7 @@ from magface_al.labelling.answer_store import AnswerStore, open_store
 from magface_al.labelling.assignment import Settings
 from magface_al.labelling.catalogue import Catalogue
 from magface_al.labelling.feedback_file import FeedbackFile
-from magface_al.labelling.imports import events_of_label_studio
+from magface_al.labelling.imports import beside_damage, events_of_label_studio
 from magface_al.labelling.labeller import Labeller, taken_in_words
 from magface_al.pairs.pair_file import PairFile
 
@@ -61,7 +61,7 @@ def open_labeller(
         labeller = Labeller(pair_file, feedback_path, store, settings, gold_file, note)
         if label_studio is not None:
             events, unknown = events_of_label_studio(label_studio, pair_file.pairs)
-            labeller.take_in(events)
+            labeller.take_in(beside_damage(events, store.unreadable))
             taken_in.append((label_studio, counted(len(events), "answer")))
             _note_unknown(unknown, pair_file, note)
         _note_state(store, labeller.catalogue, note)

@@ -252,6 +252,26 @@ def test_a_database_with_damaged_rows_gets_their_answers_from_the_last_export(fo
         assert "feedback.sqlite: 1 row is damaged and left out" in one.notes
 
 
+def damage(row):
+    store = AnswerStore(Path("feedback.sqlite"))
+    store._connection.execute("UPDATE events SET kind = 'xx' WHERE seq = ?", (row,))
+    store.close()
+
+
+def test_an_imported_answer_whose_row_is_damaged_is_imported_again_as_often_as_that_happens(folder):
+    """Its id follows from its content, and under it stands the damaged row."""
+    write("feedback.json", [1, 0, None, None], annotator="bob", labeled_at=WHEN)
+    with Opened() as one:
+        assert one.labels() == [1, 0, None, None]
+    for row in (2, 3):
+        damage(row)
+        for notes in (1, 0):
+            with Opened() as one:
+                assert one.labels() == [1, 0, None, None]
+                taken_in = "feedback.json held 1 answer that feedback.sqlite did not have; taken in"
+                assert one.notes.count(taken_in) == notes
+
+
 def test_the_database_and_the_file_are_two(folder):
     with pytest.raises(UserError, match=r"f\.sqlite: the name of the database beside it"):
         open_labeller(read_pairs(Path("pairs.json")), Path("f.sqlite"), Settings(), None, None, print)

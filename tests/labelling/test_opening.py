@@ -60,6 +60,21 @@ def test_that_a_database_was_moved_aside_is_said_also_where_a_later_step_fails(t
     AnswerStore(tmp_path / "feedback.sqlite").close()  # which is locked for as long as somebody has it open
 
 
+def test_an_answer_of_label_studio_whose_row_is_damaged_is_taken_in_again_and_once(open_it, tmp_path):
+    annotation = {"completed_by": 7, "created_at": "2026-01-02T03:04:05Z", "result": [{"value": {"choices": ["Same"]}}]}
+    task = {"data": {"image1": "a.png", "image2": "0.png"}, "annotations": [annotation]}
+    (tmp_path / "ls.json").write_text(json.dumps([task]))
+    open_it(None, label_studio=tmp_path / "ls.json")[0].labeller.close()
+    store = AnswerStore(tmp_path / "feedback.sqlite")
+    store._connection.execute("UPDATE events SET kind = 'xx'")
+    store.close()
+    for _ in range(2):
+        open_it(None, label_studio=tmp_path / "ls.json")[0].labeller.close()
+    store = AnswerStore(tmp_path / "feedback.sqlite")
+    assert [event.answer for event in store.events()] == ["same"]
+    store.close()
+
+
 def test_labelled_pairs_are_asked_only_with_relabel(open_it):
     opened, _ = open_it(1, None)
     assert opened.labeller.asked == 1
