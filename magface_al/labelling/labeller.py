@@ -211,12 +211,12 @@ class Labeller:
 
     def _take_in_feedback(self) -> None:
         """What another program, or a person with an editor, has written into the feedback file meanwhile."""
-        if self._feedback.is_known():
+        unread = self._feedback.read()
+        if unread is None:
             return
         with self._lock:
-            count = self._feedback.take_in(self._pair_file)
-            if count is not None:
-                self._load()
+            count = self._feedback.take_in(unread, self._pair_file)
+            self._load()
             if count:
                 self.note(taken_in_words(count, self.feedback_path, self._store.path))
 

@@ -52,12 +52,14 @@ def open_labeller(
         note(f"{path} is corrupt and was moved to {aside}; the answers are taken from the last export")
     taken_in: list[tuple[Path, str]] = []
     try:
-        is_new = store.is_empty()
-        count = FeedbackFile(feedback_path, store).take_in(pair_file)
-        if is_new and count is not None:
-            taken_in.append((feedback_path, "the answers that it holds"))
-        elif count:
-            note(taken_in_words(count, feedback_path, path))
+        feedback = FeedbackFile(feedback_path, store)
+        if unread := feedback.read():
+            is_new = store.is_empty()
+            count = feedback.take_in(unread, pair_file)
+            if is_new:
+                taken_in.append((feedback_path, "the answers that it holds"))
+            elif count:
+                note(taken_in_words(count, feedback_path, path))
         labeller = Labeller(pair_file, feedback_path, store, settings, gold_file, note)
         if label_studio is not None:
             events, unknown = events_of_label_studio(label_studio, pair_file.pairs)

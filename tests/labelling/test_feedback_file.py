@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
 from magface_al.command.errors import UserError, WorkError
+from magface_al.labelling import feedback_file
 from magface_al.labelling.answer_store import AnswerStore
 from magface_al.labelling.assignment import Settings
 from magface_al.labelling.events import pair_id
@@ -140,6 +142,24 @@ def test_a_file_edited_while_serving_is_taken_in_and_said(folder):
         assert one.notes == ["feedback.json held 1 answer that feedback.sqlite did not have; taken in"]
         assert one.labels() == [1, None, 0, None]
         assert len(one.notes) == 1
+
+
+def test_answers_are_saved_while_a_long_file_is_read(folder, monkeypatch):
+    """With a million pairs that takes seconds; nobody's answer waits for it, neither for the lock nor for the database."""
+    with Opened() as one:
+        one.labels()
+        edit(lambda pairs: pairs[2].update(label=0))
+        done = []
+
+        def read_while_somebody_answers(path):
+            somebody = threading.Thread(target=lambda: done.append(one.send(an_event(pair=IDS[0]))))
+            somebody.start()
+            somebody.join(10)
+            assert done
+            return read_pairs(path)
+
+        monkeypatch.setattr(feedback_file, "read_pairs", read_while_somebody_answers)
+        assert one.labels() == [1, None, 0, None]
 
 
 def test_a_label_changed_by_hand_counts_although_the_answer_beside_it_was_left(folder):
