@@ -290,8 +290,3 @@ def test_an_imported_answer_whose_row_is_damaged_is_imported_again_as_often_as_t
                 assert one.labels() == [1, 0, None, None]
                 taken_in = "feedback.json held 1 answer that feedback.sqlite did not have; taken in"
                 assert one.notes.count(taken_in) == notes
-
-
-def test_the_database_and_the_file_are_two(folder):
-    with pytest.raises(UserError, match=r"f\.sqlite: the name of the database beside it"):
-        open_labeller(read_pairs(Path("pairs.json")), Path("f.sqlite"), Settings(), None, None, print)

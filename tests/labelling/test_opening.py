@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from magface_al.command.errors import UserError
+from magface_al.command.errors import UserError, WorkError
 from magface_al.labelling.answer_store import AnswerStore
 from magface_al.labelling.assignment import Settings
 from magface_al.labelling.opening import open_labeller
@@ -73,6 +73,26 @@ def test_an_answer_of_label_studio_whose_row_is_damaged_is_taken_in_again_and_on
     store = AnswerStore(tmp_path / "feedback.sqlite")
     assert [event.answer for event in store.events()] == ["same"]
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("feedback", "csv"), [("f.sqlite", None), ("f.csv", None), ("f.json", "f.json"), ("f.json", "f.sqlite")]
+)
+def test_the_feedback_file_the_csv_and_the_database_are_three(tmp_path, feedback, csv):
+    pair_file = write(tmp_path / "pairs.json", None)
+    with pytest.raises(UserError, match=f"{feedback}: the CSV or the database gets that name too"):
+        open_labeller(pair_file, tmp_path / feedback, Settings(), None, None, print, csv and tmp_path / csv)
+    assert not list(tmp_path.glob("f.*"))
+
+
+def test_a_database_that_was_lost_meanwhile_is_told_where_nothing_else_went_wrong(open_it, tmp_path):
+    with pytest.raises(WorkError, match=r"was deleted, moved or replaced .*feedback\.json has them all, too"):
+        with open_it(None)[0] as opened:
+            (tmp_path / "feedback.sqlite").unlink()
+            opened.labeller.export()
+    with pytest.raises(ZeroDivisionError), open_it(None)[0]:
+        (tmp_path / "feedback.sqlite").unlink()
+        raise ZeroDivisionError
 
 
 def test_labelled_pairs_are_asked_only_with_relabel(open_it):
