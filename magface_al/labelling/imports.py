@@ -54,9 +54,8 @@ def events_of_feedback(feedback: PairFile, asked: Sequence[Pair] = ()) -> list[E
     said_before = {pair.key(): _said(pair) for pair in asked}
     for pair in feedback.pairs:
         stated, label = pair.extra.get("answer"), ANSWER_OF.get(pair.label) if pair.label is not None else None
-        if (stated is None and label is None and "answers" not in pair.extra) or said_before.get(pair.key()) == _said(
-            pair
-        ):
+        says_nothing = stated is None and label is None and "answers" not in pair.extra
+        if says_nothing or said_before.get(pair.key()) == _said(pair):
             continue
         key = pair_id(pair)
         for vote in [] if pair.extra.get("inferred") else _votes(pair, label):
