@@ -145,7 +145,9 @@ def annotator_name(value: Any) -> str:
     """The name, without surrounding blanks. Raises ValueError."""
     name = value.strip() if isinstance(value, str) else ""
     if not 0 < len(name) <= LONGEST_ANNOTATOR or not name.isprintable():
-        raise ValueError(f"annotator is {_shown(value)}, expected a name of 1 to {LONGEST_ANNOTATOR} printable characters")
+        raise ValueError(
+            f"annotator is {_shown(value)}, expected a name of 1 to {LONGEST_ANNOTATOR} printable characters"
+        )
     return name
 
 
