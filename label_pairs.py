@@ -15,14 +15,12 @@ import argparse
 from pathlib import Path
 
 from magface_al.command import cli, numbers
-from magface_al.command.errors import UserError, WorkError
 from magface_al.command.outputs import OutputPath
 from magface_al.command.run import Run, command_line
-from magface_al.command.signals import Stopped
 from magface_al.labelling.assignment import Settings
 from magface_al.labelling.opening import open_labeller
 from magface_al.labelling.web.api import Site
-from magface_al.labelling.web.serving import Door, require_packages, serve
+from magface_al.labelling.web.serving import Door, heed, require_packages, serve
 from magface_al.pairs.pair_file import describe, read_pairs
 
 
@@ -89,44 +87,34 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    feedback_path, csv_path = args.feedback_file, args.csv_file or args.feedback_file.with_suffix(".csv")
-    if len({feedback_path, csv_path, feedback_path.with_suffix(".sqlite")}) < 3:
-        raise UserError(f"--feedback_file {feedback_path}: the CSV or the database gets that name too; end it in .json")
     pair_file = read_pairs(args.pairs_file)
     run.input(args.pairs_file, describe(pair_file.pairs))
     gold_file = read_pairs(args.gold).labelled() if args.gold else None
     if gold_file:
         run.input(args.gold, f"gold: {describe(gold_file.pairs)}")
-    run.path = feedback_path.with_suffix(".manifest.json")
+    run.path = args.feedback_file.with_suffix(".manifest.json")
     if not args.export_only:
         require_packages()
     settings = Settings(args.overlap, args.gold_share, args.infer, args.relabel)
-    opened = open_labeller(pair_file, feedback_path, settings, gold_file, args.import_label_studio, run.note)
-    finetuning = finetuning_words(feedback_path, args.checkpoint)
+    finetuning = finetuning_words(args.feedback_file, args.checkpoint)
     ended_by = None
-    try:
+    with open_labeller(
+        pair_file, args.feedback_file, settings, gold_file, args.import_label_studio, run.note, args.csv_file
+    ) as opened:
         for path, what in opened.taken_in:
             run.input(path, what)
         if args.export_only:
-            pairs = opened.labeller.export(csv_path)
+            pairs = opened.labeller.export(opened.csv_path)
             run.facts["labelled"] = sum(pair.label is not None for pair in pairs)
-        elif opened.labeller.asked:
-            door = Door(args.host, args.port, tuple(args.allowed_host), args.open_browser)
-            site = Site(args.annotator, opened.store_id, [command_line(*finetuning)], csv_path)
-            pairs, ended_by = serve(opened.labeller, site, opened.secret, door, run)
         else:
-            raise UserError(f"{args.pairs_file}: all its pairs have labels; --relabel asks about them all the same")
-    finally:
-        opened.labeller.close()
-    if opened.labeller.lost:
-        raise WorkError(f"{opened.labeller.lost}; {feedback_path} has them all, too")
-    run.output(feedback_path, describe(pairs))
+            door = Door(args.host, args.port, tuple(args.allowed_host), args.open_browser)
+            site = Site(args.annotator, opened.store_id, [command_line(*finetuning)], opened.csv_path)
+            pairs, ended_by = serve(opened.labeller, site, opened.secret, door, run)
+    run.output(args.feedback_file, describe(pairs))
     if args.export_only:
-        run.output(csv_path, "the same as CSV")
+        run.output(opened.csv_path, "the same as CSV")
     run.suggest(*finetuning)
-    if ended_by is not None:  # not by Ctrl-C: all is written, and whoever sent the signal is told that it was heeded
-        run.finish(128 + ended_by)
-        raise Stopped(ended_by)
+    heed(ended_by, run)
 
 
 def finetuning_words(feedback_path: Path, checkpoint: Path) -> list[object]:

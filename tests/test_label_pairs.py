@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import http.client
 import json
 import os
 import threading
-import time
 from collections import Counter
 
 import pytest
@@ -51,37 +49,6 @@ def test_images_are_found_from_another_folder(questions, run_script):
     run_script("label_pairs.py", "--pairs_file", "pairs.json", "--feedback_file", "elsewhere/f.json", "--export_only")
     feedback = read_pairs(questions / "elsewhere" / "f.json")
     assert feedback.locate(feedback.pairs[0].image1).is_file()
-
-
-def test_kill_9_at_any_time_loses_no_confirmed_answer_and_a_restart_goes_on(questions):
-    with labeller(questions) as server:
-        confirmed = {}
-        for round_number in range(4):
-            ann = Client(server)
-            assert not {q["pair"] for q in ann.questions(50)} & set(confirmed)
-
-            def answer_until_it_dies(ann=ann):
-                try:
-                    for question in ann.questions(50):
-                        event = ann.answer(question["pair"], "different")
-                        confirmed[event["pair_id"]] = event
-                except (OSError, http.client.HTTPException):
-                    return
-
-            worker = threading.Thread(target=answer_until_it_dies)
-            before = len(confirmed)
-            worker.start()
-            wait_until(lambda worker=worker, before=before: len(confirmed) > before or not worker.is_alive())
-            time.sleep(0.03 * round_number)
-            server.kill()
-            worker.join()
-            server.start()
-        assert confirmed
-        stands = Client(server).call("progress")
-        assert stands["answers"] >= len(confirmed)  # one may have been saved although its confirmation was cut off
-        server.stop()
-        labels = [p["label"] for p in server.exported()]
-    assert labels.count(0) == stands["answers"]
 
 
 def test_the_address_stays_the_same_over_a_restart(questions):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -60,9 +61,10 @@ class Run:
         self.say(f"wrote {what} to {path}")
 
     def note(self, message: str) -> None:
-        """Say something that changes how the results should be read, on standard error."""
+        """Say something that changes how the results should be read, on standard error; where nobody reads it, go on."""
         if not self.silent:
-            print(f"note: {message}", file=sys.stderr)
+            with suppress(OSError):
+                print(f"note: {message}", file=sys.stderr)
 
     def suggest(self, *words: object) -> None:
         """Give the words of the command that comes next; it is printed ready to be copied."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
-_GRACE = (
-    5.0  # seconds in which a further signal does not disturb the putting in order: a closing terminal sends several
-)
+# seconds in which a further signal does not disturb the putting in order: a closing terminal sends several
+_GRACE = 5.0
 _received: list[tuple[int, float]] = []  # (signal, when on time.monotonic()) of the run in progress
 
 
@@ -38,18 +37,25 @@ def received() -> Stopped | None:
 
 
 @contextmanager
-def stopping() -> Iterator[None]:
-    """While a script runs, the two signals raise Stopped. A signal that is ignored (nohup) stays ignored."""
-    _received.clear()
+def handling(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """While the block lasts, the handler gets these signals. One that is ignored (nohup) stays ignored."""
     if threading.current_thread() is not threading.main_thread():  # where Python sets no handlers
         yield
         return
-    before = {number: signal.getsignal(number) for number in _ENDING}
-    mine = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    before = {number: signal.getsignal(number) for number in numbers}
+    mine = {number: former for number, former in before.items() if former not in (signal.SIG_IGN, None)}
     try:
         for number in mine:
-            signal.signal(number, stop)
+            signal.signal(number, handler)
         yield
     finally:
-        for number, handler in mine.items():
-            signal.signal(number, handler)
+        for number, former in mine.items():
+            signal.signal(number, former)
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """While a script runs, the two signals raise Stopped."""
+    _received.clear()
+    with handling(_ENDING, stop):
+        yield

@@ -84,8 +84,13 @@ def let_go(stream: TextIO) -> bool:
     try:
         stream.flush()
     except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        lead_nowhere(stream.fileno())
         return False
     return True
+
+
+def lead_nowhere(descriptor: int) -> None:
+    """What is written to it from now on is dropped, and fails no more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)

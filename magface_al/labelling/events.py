@@ -19,10 +19,9 @@ from magface_al.labelling.answer_words import ANSWERS, BAD_IMAGE
 from magface_al.pairs.pair_file import Pair
 
 KINDS = ("answer", "ruling", "undo")
-LONGEST_NAME = 60  # characters of an annotator's name
-LONGEST_ANSWER = (
-    86_400.0  # seconds; of a page that stood open for more than a day nobody knows how long the answer took
-)
+LONGEST_ANNOTATOR = 60  # characters of an annotator's name
+# seconds; of a page that stood open for more than a day nobody knows how long the answer took
+LONGEST_ANSWER = 86_400.0
 
 _EVENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PAIR_ID = re.compile(r"[0-9a-f]{16}")
@@ -145,8 +144,10 @@ def known_details(entry: Mapping[str, Any], answer: str | None) -> dict[str, Any
 def annotator_name(value: Any) -> str:
     """The name, without surrounding blanks. Raises ValueError."""
     name = value.strip() if isinstance(value, str) else ""
-    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
-        raise ValueError(f"annotator is {_shown(value)}, expected a name of 1 to {LONGEST_NAME} printable characters")
+    if not 0 < len(name) <= LONGEST_ANNOTATOR or not name.isprintable():
+        raise ValueError(
+            f"annotator is {_shown(value)}, expected a name of 1 to {LONGEST_ANNOTATOR} printable characters"
+        )
     return name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from magface_al.labelling.answer_store import AnswerStore, StoredPair
 from magface_al.labelling.answers import Answers
 from magface_al.labelling.catalogue import stored_pairs
 from magface_al.labelling.events import Event, pair_id
-from magface_al.labelling.imports import as_asked, events_of_feedback
+from magface_al.labelling.imports import as_asked, beside_damage, events_of_feedback
 from magface_al.pairs.pair_file import Pair, PairFile, pairs_json, read_pairs
 
 _KNOWN = "feedback_sha256"  # the fact: SHA-256 of a feedback file all of whose answers are in the database
@@ -27,10 +27,18 @@ class ChangedMeanwhileError(Exception):
     """Another program has written the file since it was last taken in."""
 
 
+@dataclass(frozen=True)
+class Unread:
+    """A feedback file that has not been taken in. One that changes while it is read has another digest, and is read again."""
+
+    digest: str  # SHA-256 of the file as it was just before
+    content: PairFile
+
+
 class FeedbackFile:
     """One feedback file and its database. The file is never written over while it says what the database does not know.
 
-    take_in and remember use the database, so the caller holds its lock; the others take long and need none.
+    Made, take_in and remember use the database, so the caller holds its lock; read and write, which take long, do not.
     """
 
     def __init__(self, path: Path, store: AnswerStore) -> None:
@@ -42,32 +50,32 @@ class FeedbackFile:
         """The database is damaged: take in the file, which may have what was lost, although it has been taken in before."""
         self._known = None
 
-    def is_known(self) -> bool:
-        """Whether there is nothing to take in: no file, or the one that was last taken in or written."""
-        return self._digest() in (None, self._known)
+    def read(self) -> Unread | None:
+        """The file where it has something to take in; None: there is no file, or the one that was last taken in or written.
 
-    def take_in(self, pair_file: PairFile) -> int | None:
+        Raises UserError for a file that is no pairs file.
+        """
+        digest = self._digest()
+        return None if digest in (None, self._known) else Unread(str(digest), read_pairs(self.path))
+
+    def take_in(self, unread: Unread, pair_file: PairFile) -> int:
         """Put into the database what the file says and the database does not know: all of it or, where the run is killed,
-        nothing. Returns how many answers those were; None where it is known.
+        nothing. Returns how many answers those were.
 
         An answer that was withdrawn since is known, so an old file brings none back. pair_file: see events_of_feedback.
 
-        Raises UserError for a file that is no pairs file, NotSaved where the database does not take the answers.
+        Raises NotSaved where the database does not take the answers.
         """
-        digest = self._digest()
-        if digest in (None, self._known):
-            return None
         with self._store.transaction():
-            feedback = read_pairs(self.path)
-            found = _events_of(feedback, pair_file, self._store)
+            found = _events_of(unread.content, pair_file, self._store)
             fresh = _unknown(found, self._store)
             missing = {event.pair_id for event in found} - {stored.pair_id for stored in self._store.pairs()}
             if missing:
-                pairs = stored_pairs(feedback)
+                pairs = stored_pairs(unread.content)
                 self._store.put_pairs(as_asked(pairs[key]) for key in missing & pairs.keys())
             self._store.append(fresh)
-            self._store.put_fact(_KNOWN, str(digest))
-        self._known = digest
+            self._store.put_fact(_KNOWN, unread.digest)
+        self._known = unread.digest
         return len(fresh)
 
     def write(self, pairs: Iterable[Pair], extra: Mapping[str, Any]) -> None:
@@ -117,10 +125,14 @@ def _events_of(feedback: PairFile, pair_file: PairFile, store: AnswerStore) -> l
 
 
 def _unknown(found: Iterable[Event], store: AnswerStore) -> list[Event]:
-    """Those that the database has never had, be they withdrawn since."""
+    """Those that the database has never had, be they withdrawn since, or whose rows are damaged."""
     answers = Answers(store.events())
     known = {_content(event) for event in answers.events()}
-    return [event for event in found if answers.event(event.event_id) is None and _content(event) not in known]
+    return [
+        event
+        for event in beside_damage(found, store.unreadable)
+        if answers.event(event.event_id) is None and _content(event) not in known
+    ]
 
 
 def _content(event: Event) -> tuple[object, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -54,9 +54,8 @@ def events_of_feedback(feedback: PairFile, asked: Sequence[Pair] = ()) -> list[E
     said_before = {pair.key(): _said(pair) for pair in asked}
     for pair in feedback.pairs:
         stated, label = pair.extra.get("answer"), ANSWER_OF.get(pair.label) if pair.label is not None else None
-        if (stated is None and label is None and "answers" not in pair.extra) or said_before.get(pair.key()) == _said(
-            pair
-        ):
+        says_nothing = stated is None and label is None and "answers" not in pair.extra
+        if says_nothing or said_before.get(pair.key()) == _said(pair):
             continue
         key = pair_id(pair)
         for vote in [] if pair.extra.get("inferred") else _votes(pair, label):
@@ -105,6 +104,20 @@ def _event(key: str, kind: str, who: Any, answer: str, vote: Mapping[str, Any], 
         seconds=seconds_or_none(vote.get("seconds")),
         details={**known_details(vote, answer), "source": source},
     )
+
+
+def beside_damage(events: Iterable[Event], damaged: Collection[object]) -> list[Event]:
+    """The events, those whose ids stand in damaged rows of the database under others: such rows stay, and take no event in.
+
+    The others follow from the ids, so that importing a file twice still changes nothing.
+    """
+    return [replace(event, event_id=_undamaged(event.event_id, damaged)) for event in events]
+
+
+def _undamaged(event_id: str, damaged: Collection[object]) -> str:
+    while event_id in damaged:
+        event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, event_id))
+    return event_id
 
 
 def events_of_label_studio(path: Path, pairs: Sequence[Pair]) -> tuple[list[Event], int]:

@@ -44,7 +44,7 @@ class Labeller:
         self._export_lock = threading.Lock()  # taken before the other one, where both are
         self._store = store
         self._feedback = FeedbackFile(feedback_path, store)
-        self._note = note
+        self.note = note
         self._export_error: str | None = None
         self._load()
         if store.unreadable:
@@ -211,14 +211,14 @@ class Labeller:
 
     def _take_in_feedback(self) -> None:
         """What another program, or a person with an editor, has written into the feedback file meanwhile."""
-        if self._feedback.is_known():
+        unread = self._feedback.read()
+        if unread is None:
             return
         with self._lock:
-            count = self._feedback.take_in(self._pair_file)
-            if count is not None:
-                self._load()
+            count = self._feedback.take_in(unread, self._pair_file)
+            self._load()
             if count:
-                self._note(taken_in_words(count, self.feedback_path, self._store.path))
+                self.note(taken_in_words(count, self.feedback_path, self._store.path))
 
     def _failure(self, error: Exception) -> str:
         why = f"{error.filename or self.feedback_path}: {error.strerror}" if isinstance(error, OSError) else str(error)

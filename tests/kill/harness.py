@@ -33,8 +33,8 @@ import torch
 
 from magface_al.labelling.events import pair_id
 from magface_al.pairs.pair_file import read_pairs
-from tests.support.forked import Forked, import_everything
-from tests.support.labeller_process import Client
+from tests.support.forked import PATIENCE, Forked, import_everything
+from tests.support.labeller_process import Client, wait_until
 from tests.support.stages import RESUMABLE, STAGES, Stage, differences, files_of, halves, is_half, prepare, ran
 
 
@@ -113,7 +113,7 @@ def kind_of(name: str) -> str:
 
 
 class LabellerRounds:
-    """label_pairs.py killed again and again while clients answer; what was called saved must be in the last export."""
+    """label_pairs.py killed again and again while clients answer; what was called saved must be in the last export, and is not asked again."""
 
     stage = Stage("label_pairs", [])
 
@@ -130,24 +130,19 @@ class LabellerRounds:
     def round(self, rng: random.Random) -> None:
         """One kill while two people answer, and an export by the next process."""
         process = Forked(self.work, *self.files, "--port", 0)
-        out = process.logs[0]
-        while not out.exists() or "Ctrl-C" not in out.read_text():
-            assert os.waitpid(process.pid, os.WNOHANG)[0] == 0, process.ended()
-            time.sleep(0.01)
-        address = next(line.split()[1] for line in out.read_text().splitlines() if line.startswith("open "))
-        self.port, self.token, self.clients = (
-            int(address.split(":")[2].split("/")[0]),
-            address.partition("token=")[2],
-            [],
-        )
-        people = [threading.Thread(target=self._answer, args=(f"ann{k}", k)) for k in range(2)]
+        address = self._address(process)
+        self.port, self.token = int(address.split(":")[2].split("/")[0]), address.partition("token=")[2]
+        self.clients = []
+        before = set(self.saved)
+        people = [threading.Thread(target=self._answer, args=(f"ann{k}", k, before)) for k in range(2)]
         for person in people:
             person.start()
         time.sleep(rng.uniform(0, 1.5))
         process.send(signal.SIGKILL)
         os.waitpid(process.pid, 0)
         for person in people:
-            person.join()
+            person.join(PATIENCE)
+            assert not person.is_alive()
         self.count.kills += 1
         done = Forked(self.work, *self.files, "--export_only").wait()
         if done.returncode:
@@ -159,10 +154,26 @@ class LabellerRounds:
         self.count.taken_up += not lost
         self.count.left["answers called saved"] = len(self.saved)
 
-    def _answer(self, name: str, number: int) -> None:
+    def _address(self, process: Forked) -> str:
+        """Where the page is, once the labeller serves it."""
+        out = process.logs[0]
+
+        def serves() -> bool:
+            assert os.waitpid(process.pid, os.WNOHANG)[0] == 0, process.ended()
+            return out.exists() and "Ctrl-C" in out.read_text()
+
+        if not wait_until(serves):
+            process.send(signal.SIGKILL)
+            raise AssertionError(f"no page: {process.ended()}")
+        return next(line.split()[1] for line in out.read_text().splitlines() if line.startswith("open "))
+
+    def _answer(self, name: str, number: int, before: set[str]) -> None:
+        """Answer until the labeller is gone; `before` are the pairs whose answers an earlier process has called saved."""
         try:
             client = Client(self, name)
             while questions := client.questions(5):
+                if again := before & {question["pair"] for question in questions}:
+                    self.count.losses.append(f"{len(again)} saved answers are asked for again")
                 for question in questions:
                     answer = "same" if (len(self.saved) + number) % 2 else "different"
                     client.answer(question["pair"], answer)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
 from magface_al.command.errors import UserError, WorkError
+from magface_al.labelling import feedback_file
 from magface_al.labelling.answer_store import AnswerStore
 from magface_al.labelling.assignment import Settings
 from magface_al.labelling.events import pair_id
@@ -142,6 +144,24 @@ def test_a_file_edited_while_serving_is_taken_in_and_said(folder):
         assert len(one.notes) == 1
 
 
+def test_answers_are_saved_while_a_long_file_is_read(folder, monkeypatch):
+    """With a million pairs that takes seconds; nobody's answer waits for it, neither for the lock nor for the database."""
+    with Opened() as one:
+        one.labels()
+        edit(lambda pairs: pairs[2].update(label=0))
+        done = []
+
+        def read_while_somebody_answers(path):
+            somebody = threading.Thread(target=lambda: done.append(one.send(an_event(pair=IDS[0]))))
+            somebody.start()
+            somebody.join(10)
+            assert done
+            return read_pairs(path)
+
+        monkeypatch.setattr(feedback_file, "read_pairs", read_while_somebody_answers)
+        assert one.labels() == [1, None, 0, None]
+
+
 def test_a_label_changed_by_hand_counts_although_the_answer_beside_it_was_left(folder):
     answered(1, 1)
     edit(lambda pairs: pairs[0].update(label=0))
@@ -252,6 +272,21 @@ def test_a_database_with_damaged_rows_gets_their_answers_from_the_last_export(fo
         assert "feedback.sqlite: 1 row is damaged and left out" in one.notes
 
 
-def test_the_database_and_the_file_are_two(folder):
-    with pytest.raises(UserError, match=r"f\.sqlite: the name of the database beside it"):
-        open_labeller(read_pairs(Path("pairs.json")), Path("f.sqlite"), Settings(), None, None, print)
+def damage(row):
+    store = AnswerStore(Path("feedback.sqlite"))
+    store._connection.execute("UPDATE events SET kind = 'xx' WHERE seq = ?", (row,))
+    store.close()
+
+
+def test_an_imported_answer_whose_row_is_damaged_is_imported_again_as_often_as_that_happens(folder):
+    """Its id follows from its content, and under it stands the damaged row."""
+    write("feedback.json", [1, 0, None, None], annotator="bob", labeled_at=WHEN)
+    with Opened() as one:
+        assert one.labels() == [1, 0, None, None]
+    for row in (2, 3):
+        damage(row)
+        for notes in (1, 0):
+            with Opened() as one:
+                assert one.labels() == [1, 0, None, None]
+                taken_in = "feedback.json held 1 answer that feedback.sqlite did not have; taken in"
+                assert one.notes.count(taken_in) == notes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -69,4 +68,4 @@ class Autosave:
         trouble = self.labeller.export_error
         if trouble and time.monotonic() - self._said >= SAY_EVERY:
             self._said = time.monotonic()
-            sys.stderr.write(f"note: {trouble}\n")
+            self.labeller.note(trouble)

@@ -16,7 +16,7 @@ Body = dict[str, Any]
 def parse_body(data: bytes) -> Body:
     """The JSON object in a request. Raises ValueError with a reason, also for what JSON has but no page sends."""
     try:
-        body = json.loads(data, parse_int=_number, parse_float=_number, parse_constant=_number)
+        body = json.loads(data, parse_int=_whole, parse_float=_number, parse_constant=_number)
     except RecursionError:
         raise ValueError("not JSON of a few levels") from None
     except ValueError as error:  # a syntax error, bytes that are no UTF-8, or of _number
@@ -28,11 +28,16 @@ def parse_body(data: bytes) -> Body:
     return body
 
 
-def _number(text: str) -> int | float:
+def _whole(text: str) -> int:
+    _number(text)
+    return int(text)
+
+
+def _number(text: str) -> float:
     value = float(text)
     if not abs(value) <= LARGEST_NUMBER:  # NaN, too
         raise ValueError(f"number {text[:40]} is beyond {LARGEST_NUMBER}")
-    return int(text) if text.lstrip("-").isdigit() else value
+    return value
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from magface_al.command.errors import UserError
 from magface_al.command.extras import require
 from magface_al.command.run import Run
+from magface_al.command.signals import Stopped
 from magface_al.labelling.labeller import Labeller
 from magface_al.labelling.web.api import Site
 from magface_al.labelling.web.ending import ending_in_order
@@ -49,8 +50,11 @@ def serve(labeller: Labeller, site: Site, secret: str, door: Door, run: Run) -> 
 
     returns  the pairs in the feedback file, and the signal if it was not Ctrl-C, which is the usual end
 
-    Raises UserError where the port is taken or the address is not this machine's.
+    Raises UserError where there is nothing to ask, the port is taken or the address is not this machine's.
     """
+    if not labeller.asked:
+        pairs_path = labeller.catalogue.pair_file.path
+        raise UserError(f"{pairs_path}: all its pairs have labels; --relabel asks about them all the same")
     # needs the extra `label`, which exporting does not
     from magface_al.labelling.web.server import build_app, new_server
 
@@ -76,6 +80,16 @@ def serve(labeller: Labeller, site: Site, secret: str, door: Door, run: Run) -> 
             pairs = labeller.export()
     run.say("")
     return pairs, next((number for number in signals if number != signal.SIGINT), None)
+
+
+def heed(ended_by: int | None, run: Run) -> None:
+    """End the run, all of it written, as whoever sent the signal expects; None is the usual end, which stays one.
+
+    Raises Stopped.
+    """
+    if ended_by is not None:
+        run.finish(128 + ended_by)
+        raise Stopped(ended_by)
 
 
 def open_socket(host: str, port: int) -> socket.socket:

@@ -53,7 +53,7 @@ def test_three_hundred_strangers_neither_stop_the_labeller_nor_fill_the_disk(tmp
 
 @contextmanager
 def serving(app):
-    """An application behind a Guard with the secret "s", in this process; yields its port and its cookie."""
+    """An application behind a Guard with the secret "s", in this process; yields its port, its cookie, and the server."""
     listener = open_socket("127.0.0.1", 0)
     guard = Guard(app, token="s", allowed_hosts=[], any_address=False)
     server = new_server(guard)
@@ -62,14 +62,14 @@ def serving(app):
         thread.start()
         try:
             assert wait_until(lambda: server.started)
-            yield listener.getsockname()[1], f"{guard.cookie_name}={guard.cookie_value}"
+            yield listener.getsockname()[1], f"{guard.cookie_name}={guard.cookie_value}", server
         finally:
             server.should_exit = True
             thread.join(60)
 
 
-def answering(size=1, seconds=0.0):
-    """An application that takes a body in, thinks, and answers with `size` bytes."""
+def answering(size=1, think=lambda: None):
+    """An application that takes a body in, thinks (in a thread), and answers with `size` bytes."""
 
     async def app(scope, receive, send):
         if scope["type"] == "lifespan":
@@ -79,7 +79,7 @@ def answering(size=1, seconds=0.0):
             return
         while (await receive()).get("more_body"):
             pass
-        await asyncio.sleep(seconds)
+        await asyncio.to_thread(think)
         headers = [(b"content-length", str(size).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"x" * size})
@@ -117,13 +117,13 @@ def request(cookie, body=b"", length=None):
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("sent", [b"", HALF_HEAD, HALF_BODY])
 def test_who_sends_half_a_request_is_cut(impatient, sent, known):
-    with serving(answering()) as (port, cookie), connect(port) as client:
+    with serving(answering()) as (port, cookie, _), connect(port) as client:
         client.sendall(sent.replace(b"Host", f"Cookie: {cookie}\r\nHost".encode()) if known else sent)
         assert is_cut(client)
 
 
 def test_who_sends_a_request_byte_by_byte_is_cut(impatient):
-    with serving(answering()) as (port, _), connect(port) as client:
+    with serving(answering()) as (port, _, _), connect(port) as client:
         stop = threading.Event()
 
         def drip():
@@ -142,10 +142,10 @@ def test_who_sends_a_request_byte_by_byte_is_cut(impatient):
 
 
 def test_who_does_not_read_the_answer_is_cut(impatient):
-    with serving(answering(size=50_000_000)) as (port, cookie), connect(port) as client:
+    with serving(answering(size=50_000_000)) as (port, cookie, server), connect(port) as client:
         client.sendall(request(cookie))
         assert client.recv(1) == b"H"
-        time.sleep(1)  # five times its patience
+        assert wait_until(lambda: not server.server_state.connections)
         left = 0
         with pytest.raises(ConnectionResetError):
             while data := client.recv(1 << 20):
@@ -155,7 +155,7 @@ def test_who_does_not_read_the_answer_is_cut(impatient):
 
 
 def test_who_waits_for_a_slow_answer_is_not_cut(impatient):
-    with serving(answering(seconds=1.0)) as (port, cookie), connect(port) as client:
+    with serving(answering(think=lambda: time.sleep(1.0))) as (port, cookie, _), connect(port) as client:
         client.sendall(request(cookie, b"{}"))
         assert answer_of(client).status == 200
 
@@ -173,7 +173,7 @@ def served(client, sent, status=200):
 
 
 def test_the_oldest_stranger_goes_and_nobody_who_is_known():
-    with serving(answering()) as (port, cookie), connect(port) as ann:
+    with serving(answering()) as (port, cookie, _), connect(port) as ann:
         assert served(ann, request(cookie, b"{}"))
         with connect_often(port, MOST_STRANGERS + 3) as strangers:
             assert all(is_cut(stranger) for stranger in strangers[:3])
@@ -184,7 +184,7 @@ def test_the_oldest_stranger_goes_and_nobody_who_is_known():
 
 def test_in_all_there_are_so_many_and_an_idle_one_makes_room(monkeypatch):
     monkeypatch.setattr(connections, "MOST", 4)
-    with serving(answering()) as (port, cookie), connect_often(port, 4) as held:
+    with serving(answering()) as (port, cookie, _), connect_often(port, 4) as held:
         assert all(served(client, request(cookie, b"{}")) for client in held)
         with connect(port) as another:
             assert is_cut(held[0])
@@ -193,12 +193,19 @@ def test_in_all_there_are_so_many_and_an_idle_one_makes_room(monkeypatch):
 
 def test_where_all_are_busy_the_new_one_has_to_come_again(monkeypatch):
     monkeypatch.setattr(connections, "MOST", 2)
-    with serving(answering(seconds=1.0)) as (port, cookie), connect_often(port, 2) as held:
+    heard, enough = [], threading.Event()
+
+    def think():
+        heard.append(1)
+        enough.wait(60)
+
+    with serving(answering(think=think)) as (port, cookie, _), connect_often(port, 2) as held:
         for client in held:
             client.sendall(request(cookie, b"{}"))
-        time.sleep(0.3)  # for both to be heard
+        assert wait_until(lambda: len(heard) == 2)
         with connect(port) as another:
             assert is_cut(another)
+        enough.set()
         assert [answer_of(client).status for client in held] == [200, 200]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import socket
 import subprocess
@@ -72,6 +73,7 @@ def test_a_terminal_that_is_closed_exports_and_ends_well(tmp_path):
     os.close(terminal)
     said = b""
     while b"Ctrl-C" not in said:
+        assert select.select([master], [], [], 60)[0], said
         said += os.read(master, 1000)
     os.close(master)
     process.send_signal(signal.SIGHUP)
