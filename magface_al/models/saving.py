@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from magface_al.command.outputs import replacing
+from magface_al.command.replacing import replacing
 
 
 def save_torch(path: Path, content: Any) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from magface_al.command.outputs import Claim
+from magface_al.command.claims import Claim
 from tests.support.forked import Forked, import_everything
 from tests.support.scripts import ROOT
 from tests.support.stages import PASSING, STAGES, differences, files_of, halves, is_half, prepare, ran
