@@ -26,13 +26,15 @@ class Claim:
     def __init__(self, path: Path, *, folder: bool = False) -> None:
         final = resolved(path)
         home = final if folder else final.parent
-        self._made = None if home.exists() else home  # removed again by a run that has not written
+        self._made: list[Path] = []  # folders, the innermost first: removed again by a run that has not written
         self.lock = home / (LOCK_IN_FOLDER if folder else f"{final.name}.lock")
         self._descriptor = -1
         try:
+            self._made = [folder for folder in (home, *home.parents) if not folder.exists()]
             home.mkdir(parents=True, exist_ok=True)
             self._descriptor = self._locked(path)
         except OSError as error:
+            self._remove_folders()
             if error.errno in FULL:
                 raise OSError(error.errno, error.strerror, str(path)) from None
             raise UserError(
@@ -55,9 +57,12 @@ class Claim:
             self.lock.unlink(missing_ok=True)
         os.close(self._descriptor)
         self._descriptor = -1
-        if self._made is not None:
+        self._remove_folders()
+
+    def _remove_folders(self) -> None:
+        for folder in self._made:
             with suppress(OSError):  # not empty: the usual end
-                self._made.rmdir()
+                folder.rmdir()
 
     def __enter__(self) -> Claim:
         return self

@@ -78,3 +78,23 @@ def test_a_lock_that_was_removed_while_it_was_opened_is_not_taken_for_one(tmp_pa
     with Claim(tmp_path / "out"):
         assert len(calls) == 2
         assert real.exists()
+
+
+def test_every_folder_that_a_claim_made_goes_again_and_no_other(tmp_path):
+    (tmp_path / "mine").mkdir()
+    with Claim(tmp_path / "mine" / "new" / "newer" / "out", folder=True):
+        pass
+    with Claim(tmp_path / "mine" / "new" / "newer" / "file"):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+    with Claim(tmp_path / "new" / "newer" / "out", folder=True):
+        write_json(tmp_path / "new" / "kept", [])
+    assert names(tmp_path / "new") == ["kept"]
+
+
+def test_a_place_that_the_system_does_not_take_is_told_with_the_way_out(tmp_path):
+    long = tmp_path / "new" / ("x" * 256) / "out"
+    for folder in (False, True):
+        with pytest.raises(UserError, match=r"cannot be written \(File name too long\); choose a name in a folder"):
+            Claim(long, folder=folder)
+    assert names(tmp_path) == []
