@@ -62,18 +62,21 @@ def replacing(path: Path, mode: str = "w", *, durable: bool = False) -> Iterator
     final = resolved(writable(path))
     final.parent.mkdir(parents=True, exist_ok=True)
     _sweep(final.parent)
-    part = _private(final.parent)
+    part, lock = _private(final.parent), -1
     raw: _Raw | None = None
     try:  # the name is known before there is a file, so that a signal at any moment leaves none
         with _named(path):
-            raw = _Raw(_new_file(part), path)
+            while (lock := _new_file(part)) < 0:
+                part = _private(final.parent)
+            raw = _Raw(os.dup(lock), path)
         buffered = io.BufferedWriter(raw)
         with buffered if "b" in mode else io.TextIOWrapper(buffered, "utf-8", "backslashreplace") as file:
             yield file
-            file.flush()
             with _named(path):
+                file.flush()
                 if durable:
-                    os.fsync(raw.fileno())
+                    os.fsync(lock)
+                file.close()  # a full disk that is far away says so now; the other descriptor keeps the lock
                 part.replace(final)
     except BaseException as error:
         with suppress(OSError):
@@ -81,6 +84,9 @@ def replacing(path: Path, mode: str = "w", *, durable: bool = False) -> Iterator
         if raw is not None and raw.failure is not None and not isinstance(error, OSError):
             raise raw.failure from None
         raise
+    finally:
+        if lock >= 0:
+            os.close(lock)
 
 
 @contextmanager
@@ -96,7 +102,8 @@ def replacing_folder(folder: Path, reads: Iterable[Path] = ()) -> Iterator[Path]
     building, old, descriptor = _private(final.parent), _private(final.parent), -1
     try:
         with _named(folder):
-            descriptor = _new_folder(building)
+            while (descriptor := _new_folder(building)) < 0:
+                building = _private(final.parent)
         yield building
         with _named(folder):
             if final.exists():
@@ -127,29 +134,41 @@ def growing(part: Path, path: Path) -> io.BufferedWriter:
     return io.BufferedWriter(raw)
 
 
+def settle(file: IO[bytes], path: Path) -> None:
+    """Close a growing file of `path`, which an OSError names, when all of it is on the disk: then it may take its place."""
+    with _named(path):
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+
+
 def _private(folder: Path) -> Path:
     """A name in the folder that nobody can foresee."""
     return folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
 
 
 def _new_file(path: Path) -> int:
-    """A new file under a private name, locked, as a descriptor. Made again where a sweeper was quicker than the lock."""
-    while True:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        if held(descriptor, path):
-            return descriptor
-        path.unlink(missing_ok=True)
+    """A new file under a private name, locked, as a descriptor.
+
+    -1 where a sweeper was quicker than the lock, and no file: it may still be about to remove what has that name, which is
+    not to be used again.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    if held(descriptor, path):
+        return descriptor
+    path.unlink(missing_ok=True)
+    return -1
 
 
 def _new_folder(path: Path) -> int:
     """The same for a folder."""
-    while True:
-        path.mkdir(0o700)
-        with suppress(FileNotFoundError):
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            if held(descriptor, path):
-                return descriptor
-        shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(0o700)
+    with suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        if held(descriptor, path):
+            return descriptor
+    shutil.rmtree(path, ignore_errors=True)
+    return -1
 
 
 def _sweep(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from magface_al.command.errors import UserError
 from magface_al.command.files import open_input, read_json, sha256
 from magface_al.command.numbers import whole
 from magface_al.command.outputs import writable
-from magface_al.command.replacing import growing, replacing, write_json
+from magface_al.command.replacing import growing, replacing, settle, write_json
 from magface_al.faces.preprocess import decode_picture, read_picture
 from magface_al.faces.recordio import EXACT_FLOAT32, frame, pack
 from magface_al.faces.train_list import Counts, count_entries, read_train_list
@@ -84,20 +85,20 @@ class RecordWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close_parts(quietly=error is not None)
-        if error is None:
-            for part, final in zip(self._parts, self._finals(), strict=True):
-                part.replace(final)
-            self._state.unlink()
+        try:
+            if error is None:
+                self._finish()
+        finally:
+            for file in (self._records, self._index):
+                with suppress(OSError):  # a full disk, which has been told already
+                    file.close()
 
-    def _close_parts(self, *, quietly: bool) -> None:
-        """quietly: of a full disk, which has been told already, nothing more is said."""
+    def _finish(self) -> None:
         for file in (self._records, self._index):
-            try:
-                file.close()
-            except OSError:
-                if not quietly:
-                    raise
+            settle(file, self.path)
+        for part, final in zip(self._parts, self._finals(), strict=True):
+            part.replace(final)
+        self._state.unlink()
 
 
 def list_to_rec(train_list: Path, folder: Path, progress: Callable[[], object]) -> tuple[Counts, int]:

@@ -14,7 +14,7 @@ import numpy as np
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_json
 from magface_al.command.outputs import writable
-from magface_al.command.replacing import growing, write_json
+from magface_al.command.replacing import growing, settle, write_json
 from magface_al.embedding.fixed_text import format_fixed
 from magface_al.embedding.store import ROWS_AT_ONCE, check_embeddings, is_binary, manifest_path, paths_path
 from magface_al.metrics.cosine import magnitudes
@@ -169,10 +169,11 @@ class FeatureWriter:
         The old manifest goes first: a binary store without one is refused, so no mixture of two is ever read.
         """
         for file in self._files:
-            file.close()
+            settle(file, self.path)
         if is_binary(self.path):
             with _part(self.path).open("r+b") as rows:
                 rows.write(_npy_header(self.rows, self.dimensions or 0))
+                settle(rows, self.path)
         manifest_path(self.path).unlink(missing_ok=True)
         for final in self._finals:
             _part(final).replace(final)

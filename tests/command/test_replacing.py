@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
+import os
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ import torch
 from magface_al.command import replacing as replacing_module
 from magface_al.command.errors import UserError
 from magface_al.command.replacing import growing, replacing, replacing_folder, write_json
+from magface_al.models.saving import save_bytes, save_torch
 
 
 def names(folder):
@@ -117,3 +120,68 @@ def test_what_a_killed_run_left_is_swept_but_nothing_that_somebody_holds(tmp_pat
             write_json(tmp_path / "c", [])
             assert len(names(tmp_path)) == 4  # c, the notes, and two that are held
     assert names(tmp_path) == ["a", "b", "c", "notes.part"]
+
+
+def no_room(*_):
+    raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+
+def test_a_disk_that_says_only_at_the_end_that_it_is_full_leaves_the_old_file(tmp_path, monkeypatch):
+    """NFS, and quotas elsewhere, may say so where a file is closed, or waited for."""
+    save_bytes(tmp_path / "out.pth", b"old")
+    close = replacing_module._Raw.close
+    monkeypatch.setattr(replacing_module._Raw, "close", lambda self: self.closed or (close(self), no_room()))
+    for write in (
+        lambda file: file.write(b"x" * 100000),
+        lambda file: file.write(b"x"),
+        lambda file: torch.save({"weights": torch.zeros(9)}, file),
+    ):
+        with pytest.raises(OSError, match="Disk quota") as failed, replacing(tmp_path / "out.pth", "wb") as file:
+            write(file)
+        assert failed.value.filename == str(tmp_path / "out.pth")
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "fsync", no_room)
+    for save in (lambda path: save_bytes(path, b"new"), lambda path: save_torch(path, {"a": torch.zeros(9)})):
+        with pytest.raises(OSError, match="Disk quota") as failed:
+            save(tmp_path / "out.pth")
+        assert failed.value.filename == str(tmp_path / "out.pth")
+    assert (tmp_path / "out.pth").read_bytes() == b"old"
+    assert names(tmp_path) == ["out.pth"]
+
+
+def test_a_file_is_locked_until_it_has_its_place(tmp_path, monkeypatch):
+    """A sweeper that comes between the closing and the renaming finds it held."""
+    close = replacing_module._Raw.close
+
+    def close_and_sweep(self):
+        close(self)
+        replacing_module._swept.clear()
+        replacing_module._sweep(tmp_path)
+
+    monkeypatch.setattr(replacing_module._Raw, "close", close_and_sweep)
+    write_json(tmp_path / "a", [])
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_sweeper_that_was_quicker_than_the_lock_removes_nothing_later(tmp_path, monkeypatch, kind):
+    """It has locked the new file before its owner could, and unlinks that name only when the owner has gone on."""
+    flock, swept = fcntl.flock, []
+
+    def quicker(descriptor, operation):
+        if not swept:
+            (part,) = tmp_path.glob(".magface_al-*")
+            swept.append(part)
+            holder = os.open(part, os.O_RDONLY)
+            flock(holder, operation)
+            try:
+                flock(descriptor, operation)
+            finally:
+                os.close(holder)
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", quicker)
+    with replacing(tmp_path / "a") if kind == "file" else replacing_folder(tmp_path / "a"):
+        assert not swept[0].exists()  # the late unlink finds nothing of that name, and so removes nobody's
+        assert len(names(tmp_path)) == 1
+    assert names(tmp_path) == ["a"]
