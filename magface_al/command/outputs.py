@@ -13,8 +13,11 @@ from magface_al.command.claims import Claim
 from magface_al.command.errors import UserError
 from magface_al.command.files import resolved, status_of
 
-_inputs: dict[tuple[int, int], str] = {}  # (device, inode) -> the flag that names it, of the run in progress
+_inputs: dict[
+    tuple[int, int], str
+] = {}  # (device, inode) -> the flag that names it, or what it is, of the run in progress
 _read_from: set[Path] = set()  # the inputs' places, folders too
+_to_write: list[Path] | None = None  # the files that flags name; None: no run is in progress
 
 
 class OutputPath(PosixPath):
@@ -33,8 +36,10 @@ def guarded(arguments: Mapping[str, Any], *, claiming: bool = True) -> Iterator[
     the second and further processes of a run, whose first has claimed the outputs. Raises UserError for an output that is
     an input, no regular file, another output too, or another run's; what shows itself later is refused by `writable`.
     """
+    global _to_write
     umask = os.umask(0o077)  # for what libraries create, too
     try:
+        _to_write = [path for _, path in _paths(arguments) if isinstance(path, OutputPath)]
         with ExitStack() as claims:
             for flag, path in _paths(arguments):
                 if not isinstance(path, OutputPath | OutputFolder):
@@ -52,6 +57,7 @@ def guarded(arguments: Mapping[str, Any], *, claiming: bool = True) -> Iterator[
             yield
     finally:
         os.umask(umask)
+        _to_write = None
         _inputs.clear()
         _read_from.clear()
 
@@ -69,6 +75,20 @@ def _regular(path: Path) -> tuple[int, int] | None:
     """What makes a regular file that file, whatever it is called; None for what is none (yet)."""
     status = status_of(path)
     return (status.st_dev, status.st_ino) if status and stat.S_ISREG(status.st_mode) else None
+
+
+def also_read(path: Path, what: str) -> None:
+    """A file that no flag names, beside one that does, is an input of the run in progress too; outside a run nothing happens.
+
+    Readers call it before they read. Raises UserError, with `what` the file is, where a flag names it as an output.
+    """
+    if _to_write is None:
+        return
+    if identity := _regular(path):
+        _inputs.setdefault(identity, what)
+    _read_from.add(resolved(path))
+    for output in _to_write:
+        writable(output)
 
 
 def writable(path: Path) -> Path:

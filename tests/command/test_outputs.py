@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from magface_al.command.claims import Claim
 from magface_al.command.errors import UserError
-from magface_al.command.outputs import OutputFolder, OutputPath, guarded
+from magface_al.command.outputs import OutputFolder, OutputPath, also_read, guarded
 from magface_al.command.replacing import growing, replacing_folder, write_json
 from tests.support.scripts import ROOT, load_script
 
@@ -103,6 +104,40 @@ def test_an_input_under_any_name_is_no_output(tmp_path, kind, shape):
                     write(second)
     assert given.read_text() == "input"
     write_json(given, [])  # when the run is over it is an input no more
+
+
+COMPANIONS = [
+    ["build_hard_pairs.py", "--features_list", "features.npy", "--output_file", "features.json"],
+    ["choose_pairs.py", "--features_list", "features.npy", "--output_file", "features.paths.txt"],
+    ["prepare_data.py", "folder2list", "--dataset", "D", "--output_list", "D/labels.tsv"],
+    ["prepare_data.py", "compound", "--sources", "D", "--output_list", "D/labels.tsv"],
+]
+
+
+@pytest.mark.parametrize("command", COMPANIONS, ids=lambda command: " ".join(command[:2]))
+def test_what_an_input_has_beside_it_is_an_input_too(run_script, tmp_path, features, command):
+    for path in features.parent.glob("features.*"):
+        shutil.copy(path, tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / "D" / name).mkdir(parents=True)
+        (tmp_path / "D" / name / "1.png").touch()
+    (tmp_path / "D" / "labels.tsv").write_text("4\ta\n2\tb\n")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    refused = run_script(*command, code=2).stderr
+    assert f"{command[-1]}: would be written over, and is an input (" in refused
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_what_is_read_outside_a_run_is_nobodys_input(tmp_path):
+    (tmp_path / "a").write_text("")
+    also_read(tmp_path / "a", "a test's")
+    with guarded({}):
+        also_read(tmp_path / "absent", "a test's")
+        write_json(tmp_path / "a", [])
+        also_read(tmp_path / "a", "a test's")
+        with pytest.raises(UserError, match="a: would be written over, and is an input \\(a test's\\)"):
+            write_json(tmp_path / "a", [])
+    write_json(tmp_path / "a", [])
 
 
 def test_two_outputs_are_two_files(tmp_path):
