@@ -135,11 +135,8 @@ class LabellerRounds:
             assert os.waitpid(process.pid, os.WNOHANG)[0] == 0, process.ended()
             time.sleep(0.01)
         address = next(line.split()[1] for line in out.read_text().splitlines() if line.startswith("open "))
-        self.port, self.token, self.clients = (
-            int(address.split(":")[2].split("/")[0]),
-            address.partition("token=")[2],
-            [],
-        )
+        self.port = int(address.split(":")[2].split("/")[0])
+        self.token, self.clients = address.partition("token=")[2], []
         people = [threading.Thread(target=self._answer, args=(f"ann{k}", k)) for k in range(2)]
         for person in people:
             person.start()
