@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
-    from magface_al.command.outputs import write_json
+    from magface_al.command.replacing import write_json
     from magface_al.compare import compare_with, require_two
     from magface_al.embedding.embedder import open_embedder, resized_note
     from magface_al.models.device import device_name

@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.errors import WorkError
-    from magface_al.command.outputs import write_json
+    from magface_al.command.replacing import write_json
     from magface_al.evaluation.before_after import compare, flipped_pairs
     from magface_al.evaluation.verdict import judge, suggest_random_pairs
     from magface_al.pairs.pair_file import write_pairs

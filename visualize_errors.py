@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.errors import UserError
-    from magface_al.command.outputs import replacing, write_json
+    from magface_al.command.replacing import replacing, write_json
     from magface_al.embedding.pair_scores import score_pairs
     from magface_al.evaluation.error_summary import summarize, summary_rows
     from magface_al.pairs.pair_file import describe, read_pairs

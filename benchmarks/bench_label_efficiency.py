@@ -32,7 +32,7 @@ from magface_al.choosing.asked import Asked
 from magface_al.choosing.questions import Pool, choose
 from magface_al.choosing.wishes import Wishes
 from magface_al.command import cli, numbers
-from magface_al.command.outputs import write_json
+from magface_al.command.replacing import write_json
 from magface_al.command.run import Run
 from magface_al.faces.drawn.people import draw_people
 from magface_al.faces.preprocess import to_input

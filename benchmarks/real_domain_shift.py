@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 from magface_al.choosing import mining
 from magface_al.command import cli, numbers
 from magface_al.command.errors import WorkError
-from magface_al.command.outputs import write_json
+from magface_al.command.replacing import write_json
 from magface_al.command.run import Run
 from magface_al.embedding.embedder import face_batches, open_embedder
 from magface_al.embedding.model_flags import ModelChoice

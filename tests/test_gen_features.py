@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import resource
-import signal
-import subprocess
-import sys
-import time
 
 import cv2
 import numpy as np
@@ -17,7 +12,6 @@ import torch
 from magface_al.embedding.store import read_features
 from magface_al.faces.preprocess import PRESETS, decode_image, to_input
 from magface_al.models.checkpoint import load_backbone
-from tests.support.scripts import ROOT
 
 
 @pytest.mark.parametrize("name", ["f.list", "f.npy"])
@@ -38,33 +32,6 @@ def test_rows_follow_the_list_and_equal_one_image_at_a_time(run_script, tmp_path
     assert "python build_hard_pairs.py" in done.stdout
     assert store.origin.entries["magnitude"]["max"] == pytest.approx(np.linalg.norm(alone, axis=1).max(), abs=1e-3)
     assert store.origin.entries["preprocessing"]["channel_order"] == "BGR"
-
-
-@pytest.mark.slow(8)
-@pytest.mark.process
-def test_a_killed_run_goes_on_without_missing_or_double_rows(tmp_path, faces, tiny_checkpoint, run_script):
-    long_list = tmp_path / "long.list"
-    long_list.write_text((faces / "images.list").read_text() * 40)
-    flags = ["--inf_list", long_list, "--feat_list", "f.npy", "--resume", tiny_checkpoint, "--batch_size", 32]
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "gen_features.py", *map(str, flags)],
-        cwd=tmp_path,
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    state = tmp_path / "f.npy.part.json"
-    while not (state.exists() and json.loads(state.read_text())["rows"] >= 64):
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "f.npy").exists()
-    done = run_script("gen_features.py", *flags)
-    assert "taking up an interrupted run after" in done.stderr
-    resumed = read_features(tmp_path / "f.npy")
-    assert resumed.names == long_list.read_text().split()
-    run_script("gen_features.py", "--overwrite", *flags[:3], "whole.npy", *flags[4:])
-    assert np.allclose(resumed.embeddings, read_features(tmp_path / "whole.npy").embeddings, atol=1e-5)
 
 
 def test_unreadable_images_are_named_and_everything_else_is_kept(run_script, tmp_path, faces, tiny_checkpoint):

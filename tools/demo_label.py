@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from magface_al.command import cli, numbers
 from magface_al.command.errors import WorkError
-from magface_al.command.outputs import write_json
+from magface_al.command.replacing import write_json
 from magface_al.command.run import Run
 
 MODEL = ROOT / "assets" / "demo_magface.pth"

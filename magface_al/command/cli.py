@@ -122,7 +122,7 @@ def _exit_code(
         surroundings.check(distributed)
         debug = vars(args).pop("debug")
         report = Run(script, vars(args))
-        first = os.environ.get("RANK", "0") == "0"
+        first = not distributed or os.environ.get("RANK", "0") == "0"
         with stopping(), guarded(vars(args), claiming=first):
             try:
                 main(args, report)
@@ -153,7 +153,7 @@ def _of_a_file(error: OSError) -> tuple[str, int]:
     """The message, and whether the user named a wrong file (2) or the work could not be done (1)."""
     named = FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError
     if isinstance(error, named):
-        return f"{error.filename or 'a file'}: {error.strerror}", 2
+        return f"{error.filename or 'a file'}: {error.strerror or error}", 2
     where = error.filename or "the screen, or a file"
     return f"{where}: {error.strerror or error}; files written before stay as they were", 1
 

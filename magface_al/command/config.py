@@ -83,9 +83,8 @@ def _words(node: yaml.Node) -> str:
     if isinstance(node, yaml.ScalarNode):
         return "nothing" if _is(node, "null") else node.value[:80]
     if isinstance(node, yaml.SequenceNode):
-        return f"[{', '.join(_words(item) if isinstance(item, yaml.ScalarNode) else '...' for item in node.value)}]"[
-            :80
-        ]
+        items = [_words(item) if isinstance(item, yaml.ScalarNode) else "..." for item in node.value]
+        return f"[{', '.join(items)}]"[:80]
     return "a mapping"
 
 

@@ -60,12 +60,25 @@ def is_path(text: str) -> bool:
     )
 
 
+def status_of(path: Path) -> os.stat_result | None:
+    """What the path leads to, None for nothing."""
+    try:
+        return path.stat()
+    except (OSError, ValueError):  # absent, or no path at all: whoever opens it says so
+        return None
+
+
 def exists(path: Path) -> bool:
     """Whether there is something of that name; one that the system does not even take is none (Path.exists raises then)."""
+    return status_of(path) is not None
+
+
+def resolved(path: Path) -> Path:
+    """The path without links. Raises UserError for a link that leads back to itself."""
     try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
+        return Path(path).resolve()
+    except RuntimeError:  # until Python 3.13, where opening it fails
+        raise UserError(f"{path}: a link that leads back to itself, expected a file") from None
 
 
 def read_lines(path: Path, expected: str) -> Iterator[tuple[int, str]]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from magface_al import __version__
 from magface_al.command.files import sha256
-from magface_al.command.outputs import writable, write_json
+from magface_al.command.outputs import writable
+from magface_al.command.replacing import write_json
 
 _PACKAGES = ("torch", "torchvision", "opencv-python", "numpy", "matplotlib")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,8 @@ import numpy as np
 from magface_al.command.errors import UserError
 from magface_al.command.files import open_input, read_json, sha256
 from magface_al.command.numbers import whole
-from magface_al.command.outputs import Claim, growing, replacing, writable, write_json
+from magface_al.command.outputs import writable
+from magface_al.command.replacing import growing, replacing, settle, write_json
 from magface_al.faces.preprocess import decode_picture, read_picture
 from magface_al.faces.recordio import EXACT_FLOAT32, frame, pack
 from magface_al.faces.train_list import Counts, count_entries, read_train_list
@@ -22,8 +24,8 @@ class RecordWriter:
     """Append images to `path` (.rec) and its .idx, keys from 0, as MXNet's im2rec does. Use it as a context manager.
 
     Both files grow as `.part` and appear whole when the block ends without an error. count is the number of records
-    that an interrupted run has left; made_from identifies its work, and parts of other work are thrown away. The file is
-    this writer's alone until the block ends, or the process: raises UserError where another run writes it.
+    that an interrupted run has left; made_from identifies its work, and parts of other work are thrown away. Whoever uses
+    it has claimed `path` or its folder, as every run claims its outputs.
     """
 
     def __init__(self, path: Path, made_from: dict[str, str]) -> None:
@@ -31,23 +33,18 @@ class RecordWriter:
         for final in self._finals():
             writable(final)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._claim = Claim(path)
-        try:
-            self._parts = [final.with_name(final.name + ".part") for final in self._finals()]
-            self._state = path.with_name(path.name + ".part.json")
-            resuming = self._state.exists() and read_json(self._state) == made_from
-            if not resuming:
-                for part in self._parts:
-                    part.unlink(missing_ok=True)
-            write_json(self._state, made_from)
-            self.count, *lengths = self._whole()
-            self._records, self._index = (growing(part, path) for part in self._parts)
-            for file, length in zip((self._records, self._index), lengths, strict=True):
-                file.truncate(length)
-                file.seek(length)  # tell() would otherwise still count what was cut off
-        except BaseException:
-            self._claim.close()
-            raise
+        self._parts = [final.with_name(final.name + ".part") for final in self._finals()]
+        self._state = path.with_name(path.name + ".part.json")
+        resuming = self._state.exists() and read_json(self._state) == made_from
+        if not resuming:
+            for part in self._parts:
+                part.unlink(missing_ok=True)
+        write_json(self._state, made_from)
+        self.count, *lengths = self._whole()
+        self._records, self._index = (growing(part, path) for part in self._parts)
+        for file, length in zip((self._records, self._index), lengths, strict=True):
+            file.truncate(length)
+            file.seek(length)  # tell() would otherwise still count what was cut off
 
     def _finals(self) -> tuple[Path, Path]:
         return self.path, self.path.with_suffix(".idx")
@@ -89,22 +86,19 @@ class RecordWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._close_parts(quietly=error is not None)
             if error is None:
-                for part, final in zip(self._parts, self._finals(), strict=True):
-                    part.replace(final)
-                self._state.unlink()
+                self._finish()
         finally:
-            self._claim.close()
+            for file in (self._records, self._index):
+                with suppress(OSError):  # a full disk, which has been told already
+                    file.close()
 
-    def _close_parts(self, *, quietly: bool) -> None:
-        """quietly: of a full disk, which has been told already, nothing more is said."""
+    def _finish(self) -> None:
         for file in (self._records, self._index):
-            try:
-                file.close()
-            except OSError:
-                if not quietly:
-                    raise
+            settle(file, self.path)
+        for part, final in zip(self._parts, self._finals(), strict=True):
+            part.replace(final)
+        self._state.unlink()
 
 
 def list_to_rec(train_list: Path, folder: Path, progress: Callable[[], object]) -> tuple[Counts, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from magface_al.command.errors import UserError
-from magface_al.command.outputs import replacing_folder
+from magface_al.command.replacing import replacing_folder
 from magface_al.command.words import counted
 from magface_al.faces.formats import suffix_of
 from magface_al.faces.preprocess import decode_image, read_picture

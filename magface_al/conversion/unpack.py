@@ -7,7 +7,7 @@ from pathlib import Path
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_json, sha256
-from magface_al.command.outputs import Claim, is_passing, replacing, write_json
+from magface_al.command.replacing import is_temporary, replacing, write_json
 from magface_al.faces.formats import suffix_of
 from magface_al.faces.label_map import LABELS, write_labels
 from magface_al.faces.list_lines import line_of, list_file, listable
@@ -19,30 +19,23 @@ from magface_al.pairs.pair_file import PairFile
 SOURCE = "source.json"  # in the folder: what it is being unpacked from
 
 
-def claim_folder(folder: Path, source: Path) -> Claim:
-    """Note in the folder what it is filled from; it is this run's alone until the claim is closed.
+def note_source(folder: Path, source: Path) -> None:
+    """Note in the folder what it is filled from. Raises UserError if it has other things in it already.
 
-    Raises UserError if it has other things in it already, or if another run fills it. A RecordIO file is known by its size
-    and its index: reading hundreds of gigabytes twice would take longer than going on.
+    A RecordIO file is known by its size and its index: reading hundreds of gigabytes twice would take longer than going on.
     """
     listable(folder)
     index = source.with_suffix(".idx")
     whole = index if index.exists() else source
     made_from = {"file": source.name, "bytes": source.stat().st_size, "sha256_of": whole.name, "sha256": sha256(whole)}
     folder.mkdir(parents=True, exist_ok=True)
-    claim = Claim(folder, folder=True)
-    try:
-        note = folder / SOURCE
-        others = [path.name for path in folder.iterdir() if not is_passing(path.name)]
-        if others and (not note.exists() or read_json(note) != made_from):
-            raise UserError(
-                f"{folder}: has other things in it than {source}, expected a new or empty folder, or an interrupted run of this one"
-            )
-        write_json(note, made_from)
-    except BaseException:
-        claim.close()
-        raise
-    return claim
+    note = folder / SOURCE
+    others = [path.name for path in folder.iterdir() if not is_temporary(path.name)]
+    if others and (not note.exists() or read_json(note) != made_from):
+        raise UserError(
+            f"{folder}: has other things in it than {source}, expected a new or empty folder, or an interrupted run of this one"
+        )
+    write_json(note, made_from)
 
 
 def rec_to_folder(rec: Path, folder: Path, progress: Callable[[], object]) -> tuple[Counts, int]:
@@ -64,7 +57,8 @@ def rec_to_folder(rec: Path, folder: Path, progress: Callable[[], object]) -> tu
             progress()
             yield str(path), label
 
-    with RecordFile(rec) as records, claim_folder(folder, rec):
+    with RecordFile(rec) as records:
+        note_source(folder, rec)
         counts = write_train_list(folder / "train.list", entries(records))
         write_labels(folder / LABELS, labels)
     return counts, kept
@@ -78,16 +72,16 @@ def bin_to_folder(path: Path, folder: Path) -> tuple[PairFile, int]:
     pair_file = read_bin(path)
     places: dict[str, Path] = {}
     kept = 0
-    with claim_folder(folder, path):
-        for number, (name, image) in enumerate(pair_file.held.items()):
-            places[name] = folder / "images" / f"{number:06d}{suffix_of(image)}"
-            kept += not _keep(places[name], image)
-        with list_file(folder / "img.list") as write_image, list_file(folder / "pair.list") as write_pair:
-            for pair in pair_file.pairs:
-                first, second = places[pair.image1], places[pair.image2]
-                write_image(line_of(first))
-                write_image(line_of(second))
-                write_pair(line_of(first, second, pair.label))
+    note_source(folder, path)
+    for number, (name, image) in enumerate(pair_file.held.items()):
+        places[name] = folder / "images" / f"{number:06d}{suffix_of(image)}"
+        kept += not _keep(places[name], image)
+    with list_file(folder / "img.list") as write_image, list_file(folder / "pair.list") as write_pair:
+        for pair in pair_file.pairs:
+            first, second = places[pair.image1], places[pair.image2]
+            write_image(line_of(first))
+            write_image(line_of(second))
+            write_pair(line_of(first, second, pair.label))
     return pair_file, kept
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from magface_al.command.errors import UserError, WorkError
 from magface_al.command.files import open_input, read_lines
+from magface_al.command.outputs import also_read
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.embedding.fixed_text import parse_fixed
@@ -74,6 +75,8 @@ def read_features(path: Path, *, skip_bad_lines: bool = False) -> FeatureStore:
     """
     if not path.exists():
         raise UserError(f"{path}: no such file, expected a feature store; make it with gen_features.py")
+    for companion in (manifest_path(path), *([paths_path(path)] if is_binary(path) else [])):
+        also_read(companion, f"beside {path.name}")
     origin = Origin(manifest_path(path)) if manifest_path(path).exists() else None
     if is_binary(path):
         names, embeddings, skipped = *_read_binary(path, origin), 0

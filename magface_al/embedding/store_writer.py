@@ -13,7 +13,8 @@ import numpy as np
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_json
-from magface_al.command.outputs import Claim, growing, writable, write_json
+from magface_al.command.outputs import writable
+from magface_al.command.replacing import growing, settle, write_json
 from magface_al.embedding.fixed_text import format_fixed
 from magface_al.embedding.store import ROWS_AT_ONCE, check_embeddings, is_binary, manifest_path, paths_path
 from magface_al.metrics.cosine import magnitudes
@@ -28,8 +29,8 @@ class FeatureWriter:
     how long each part is; on resuming the parts are cut to those lengths, so that no row is missing or doubled.
     `made_from` identifies the work (list, weights, input convention): parts of other work are thrown away.
 
-    The store is this writer's alone until the block ends, or the process. Raises UserError where another run writes it,
-    where a file of it is one of the run's inputs, and for a state that does not fit its parts.
+    Whoever uses it has claimed `path`, as every run claims its outputs. Raises UserError where a file of the store is one
+    of the run's inputs, and for a state that does not fit its parts.
     """
 
     def __init__(self, path: Path, made_from: dict[str, Any], *, resume: bool = True) -> None:
@@ -43,7 +44,6 @@ class FeatureWriter:
             writable(final)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._files: list[BinaryIO] = []
-        self._claim = Claim(path)
         try:
             state = self._resumable_state() if resume else self._fresh_state()
             self.consumed, self.rows, self.failed = state["consumed"], state["rows"], state["failed"]
@@ -108,7 +108,6 @@ class FeatureWriter:
         for file in self._files:
             with suppress(OSError):  # a full disk, which has been told already
                 file.close()
-        self._claim.close()
 
     def append(self, names: Sequence[str], embeddings: np.ndarray, failures: Sequence[tuple[str, str]]) -> None:
         """Add the rows of one batch (float [B, D]) and its failures (path, reason), and record the progress.
@@ -170,10 +169,11 @@ class FeatureWriter:
         The old manifest goes first: a binary store without one is refused, so no mixture of two is ever read.
         """
         for file in self._files:
-            file.close()
+            settle(file, self.path)
         if is_binary(self.path):
             with _part(self.path).open("r+b") as rows:
                 rows.write(_npy_header(self.rows, self.dimensions or 0))
+                settle(rows, self.path)
         manifest_path(self.path).unlink(missing_ok=True)
         for final in self._finals:
             _part(final).replace(final)

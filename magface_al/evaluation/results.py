@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from magface_al.command.errors import UserError
-from magface_al.command.outputs import replacing, write_json
+from magface_al.command.replacing import replacing, write_json
 
 
 def write_results(folder: Path, name: str, text: str, content: Mapping[str, Any]) -> None:

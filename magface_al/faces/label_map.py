@@ -11,6 +11,7 @@ from pathlib import Path
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_lines
 from magface_al.command.numbers import is_whole
+from magface_al.command.outputs import also_read
 from magface_al.command.words import counted
 from magface_al.faces.class_numbers import natural_order
 from magface_al.faces.identities import identity_names
@@ -26,6 +27,7 @@ def beside(path: Path) -> Path:
 
 def read_labels(path: Path) -> dict[str, int]:
     """Name -> label of a map. Raises UserError for a line that is none, or a name or label that stands there twice."""
+    also_read(path, "a map of labels")
     labels: dict[str, int] = {}
     for number, line in read_lines(path, "lines of a label, a tab and a folder's name"):
         label, tab, name = line.partition("\t")

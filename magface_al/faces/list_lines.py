@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from magface_al.command.errors import UserError
-from magface_al.command.outputs import replacing
+from magface_al.command.replacing import replacing
 
 
 def columns(line: str, counts: Collection[int] = ()) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from magface_al.command.outputs import replacing
+from magface_al.command.replacing import replacing
 from magface_al.labelling.answer_store import StoredPair
 from magface_al.labelling.answer_words import ANSWER_OF
 from magface_al.labelling.answers import Answers, Verdict

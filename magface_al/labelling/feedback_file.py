@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from magface_al.command.files import open_regular, sha256
-from magface_al.command.outputs import replacing
+from magface_al.command.replacing import replacing
 from magface_al.labelling.answer_store import AnswerStore, StoredPair
 from magface_al.labelling.answers import Answers
 from magface_al.labelling.catalogue import stored_pairs

@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from magface_al.command.outputs import replacing
+from magface_al.command.replacing import replacing
 
 
 def save_torch(path: Path, content: Any) -> None:
     """torch.save. Raises OSError that names the file, of a full disk for example."""
-    with replacing(path, "wb") as file:
+    with replacing(path, "wb", durable=True) as file:
         torch.save(content, file)
 
 
 def save_bytes(path: Path, data: bytes) -> None:
     """The same for a file that is bytes already."""
-    with replacing(path, "wb") as file:
+    with replacing(path, "wb", durable=True) as file:
         file.write(data)

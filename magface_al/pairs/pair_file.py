@@ -24,7 +24,7 @@ import numpy as np
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import exists, is_path, read_json
-from magface_al.command.outputs import replacing
+from magface_al.command.replacing import replacing
 from magface_al.command.words import counted, shown
 
 SAME, DIFFERENT = 1, 0

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magface_al.command.outputs import replacing
+from magface_al.command.replacing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

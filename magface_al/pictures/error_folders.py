@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import LONGEST_NAME
-from magface_al.command.outputs import replacing, replacing_folder
+from magface_al.command.replacing import replacing, replacing_folder
 from magface_al.embedding.pair_scores import PairScores
 from magface_al.faces.preprocess import decode_image, read_picture
 from magface_al.pairs.pair_file import PairFile

@@ -15,7 +15,7 @@ import numpy as np
 
 from magface_al.command.ahead import ahead
 from magface_al.command.errors import UserError, WorkError
-from magface_al.command.outputs import replacing
+from magface_al.command.replacing import replacing
 from magface_al.faces.preprocess import decode_image
 from magface_al.faces.training_set import TrainingSet
 from magface_al.training.augment import augment

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from magface_al.command.errors import UserError, WorkError
-from magface_al.command.outputs import writable, write_json
+from magface_al.command.outputs import writable
+from magface_al.command.replacing import write_json
 from magface_al.models.backbone import Backbone
 from magface_al.models.checkpoint import save_backbone
 from magface_al.models.saving import save_torch

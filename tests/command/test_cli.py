@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from magface_al.command import cli
+from magface_al.command.claims import Claim
 from magface_al.command.errors import UserError, WorkError
 from magface_al.command.outputs import OutputPath
 from magface_al.command.signals import Stopped
@@ -89,6 +90,7 @@ ENDS = [
     (FileNotFoundError(2, "No such file or directory", "a.json"), 2, "toy.py: error: a.json: No such file or directory"),
     (PermissionError(13, "Permission denied"), 2, "toy.py: error: a file: Permission denied"),
     (OSError(28, "No space left on device", "o.pth"), 1, "toy.py: error: o.pth: No space left on device; files written before"),
+    (FileExistsError("no reason of the system's"), 2, "toy.py: error: a file: no reason of the system's"),
     (OSError("a reason"), 1, "toy.py: error: the screen, or a file: a reason; files"),
     (KeyboardInterrupt(), 130, "toy.py: error: interrupted"),
     (Stopped(signal.SIGTERM), 143, "toy.py: error: ended by SIGTERM"),
@@ -129,6 +131,15 @@ def test_every_end_has_its_code_and_one_line(toy, end, code, line):
     assert got == code
     assert said.startswith(line)
     assert said.count("\n") == bool(line)
+
+
+def test_a_stray_rank_turns_no_lock_off(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with Claim(tmp_path / "out"):
+        assert toy(lambda args, run: None, "--output_file", "out") == (
+            2,
+            "toy.py: error: out: another run is writing it; wait for its end, or choose another name\n",
+        )
 
 
 def test_debug_prints_the_traceback(toy):

@@ -1,65 +1,26 @@
-"""Outputs: whole or absent, private, never an input, never two runs' at once."""
+"""Outputs are private, and never an input."""
 
 from __future__ import annotations
 
 import argparse
-import errno
-import json
-import multiprocessing
 import os
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
-import torch
 
-from magface_al.command import outputs
+from magface_al.command.claims import Claim
 from magface_al.command.errors import UserError
-from magface_al.command.outputs import (
-    Claim,
-    OutputFolder,
-    OutputPath,
-    growing,
-    guarded,
-    replacing,
-    replacing_folder,
-    write_json,
-)
+from magface_al.command.outputs import OutputFolder, OutputPath, also_read, guarded
+from magface_al.command.replacing import growing, replacing_folder, write_json
 from tests.support.scripts import ROOT, load_script
 
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
 
 
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
 def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
-
-
-@pytest.fixture
-def full_disk(monkeypatch):
-    """Every write to a file of ours fails; the file system's own part is tried in test_surroundings.py."""
-
-    def write(self, data, /):
-        self.failure = OSError(errno.ENOSPC, "No space left on device", str(self._path))
-        raise self.failure
-
-    monkeypatch.setattr(outputs._Raw, "write", write)
-
-
-def test_a_file_changes_only_when_all_is_written(tmp_path):
-    path = tmp_path / "deep" / "out.json"
-    with replacing(path) as file:
-        file.write("old")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as file:
-        file.write("new")
-        file.flush()
-        assert path.read_text() == "old"
-        raise KeyboardInterrupt
-    assert path.read_text() == "old"
-    assert names(path.parent) == ["out.json"]
 
 
 def test_new_files_and_folders_are_their_owners_alone_whatever_umask_says(tmp_path):
@@ -83,23 +44,6 @@ def test_new_files_and_folders_are_their_owners_alone_whatever_umask_says(tmp_pa
         assert mode(tmp_path / folder) == 0o700, folder
 
 
-def test_a_link_is_written_through_and_stays_a_link(tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "out.json").symlink_to("elsewhere/real.json")
-    write_json(tmp_path / "out.json", [1])
-    assert (tmp_path / "out.json").is_symlink()
-    assert json.loads((tmp_path / "elsewhere" / "real.json").read_text()) == [1]
-    assert names(tmp_path / "elsewhere") == ["real.json"]
-
-
-def test_a_link_in_the_place_of_a_growing_file_is_not_followed(tmp_path):
-    (tmp_path / "victim").write_text("mine")
-    (tmp_path / "f.npy.part").symlink_to("victim")
-    with pytest.raises(OSError, match="symbolic links"):
-        growing(tmp_path / "f.npy.part", tmp_path / "f.npy")
-    assert (tmp_path / "victim").read_text() == "mine"
-
-
 @pytest.mark.parametrize("place", ["/dev/null", "folder", "pipe"])
 def test_what_is_no_regular_file_is_never_replaced(tmp_path, monkeypatch, place):
     monkeypatch.chdir(tmp_path)
@@ -115,63 +59,6 @@ def test_what_is_no_regular_file_is_never_replaced(tmp_path, monkeypatch, place)
         ):
             write(Path(place))
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
-
-
-def test_a_link_that_leads_to_itself_is_refused(tmp_path):
-    (tmp_path / "a").symlink_to("b")
-    (tmp_path / "b").symlink_to("a")
-    with pytest.raises((UserError, OSError), match="itself|symbolic links"):
-        write_json(tmp_path / "a", [])
-
-
-def test_errors_name_the_output_and_never_the_private_name(tmp_path, full_disk):
-    (tmp_path / "out.pth").write_text("old")
-    for write in (lambda file: file.write(b"x" * 100000), lambda file: torch.save(torch.zeros(100000), file)):
-        with pytest.raises(OSError, match="No space left") as failed, replacing(tmp_path / "out.pth", "wb") as file:
-            write(file)
-        assert failed.value.filename == str(tmp_path / "out.pth")
-    with pytest.raises(OSError, match="No space left") as failed:
-        write_json(tmp_path / "out.pth", {})
-    assert failed.value.filename == str(tmp_path / "out.pth")
-    assert (tmp_path / "out.pth").read_text() == "old"
-    assert names(tmp_path) == ["out.pth"]
-
-
-def test_a_folder_that_takes_no_files_is_told_by_the_outputs_name():
-    with pytest.raises(OSError, match="/proc/out.json") as failed:  # root may write everywhere else
-        write_json(Path("/proc/out.json"), [])
-    assert failed.value.filename == "/proc/out.json"
-    for path, folder in ((Path("/proc/out.json"), False), (Path("/proc/a/b"), True)):
-        with pytest.raises(
-            UserError, match=rf"^{path}: cannot be written \(.*\); choose a name in a folder of your own"
-        ):
-            Claim(path, folder=folder)
-
-
-def test_the_longest_name_is_written_and_a_longer_one_named(tmp_path):
-    write_json(tmp_path / ("x" * 255), [])
-    with pytest.raises(OSError, match="File name too long") as failed:
-        write_json(tmp_path / ("x" * 256), [])
-    assert failed.value.filename == str(tmp_path / ("x" * 256))
-    assert names(tmp_path) == ["x" * 255]
-
-
-def test_names_that_are_not_utf8_come_back_from_json(tmp_path):
-    write_json(tmp_path / "a.json", ["caf\udce9", "\u2028"])
-    assert json.loads((tmp_path / "a.json").read_bytes().decode()) == ["caf\udce9", "\u2028"]
-
-
-def test_a_folder_is_replaced_whole(tmp_path):
-    final = tmp_path / "errors"
-    for content in ("old", "new"):
-        with replacing_folder(final) as building:
-            (building / content).write_text(content)
-            assert building.parent == tmp_path
-    with pytest.raises(KeyboardInterrupt), replacing_folder(final) as building:
-        (building / "half").write_text("")
-        raise KeyboardInterrupt
-    assert names(final) == ["new"]
-    assert names(tmp_path) == ["errors"]
 
 
 def test_a_folder_with_an_input_in_it_is_not_replaced(tmp_path):
@@ -192,24 +79,6 @@ def test_a_folder_with_an_input_in_it_is_not_replaced(tmp_path):
         ):
             pass
     assert photo.read_text() == "photo"
-
-
-def test_what_a_killed_run_left_is_swept_but_nothing_that_somebody_holds(tmp_path):
-    (tmp_path / ".magface_al-dead.part").write_text("")
-    (tmp_path / ".magface_al-gone.part").mkdir()
-    (tmp_path / ".magface_al-gone.part" / "1.png").write_text("")
-    (tmp_path / "notes.part").write_text("somebody's")
-    with replacing(tmp_path / "a") as file:
-        file.write("a")
-        outputs._swept.clear()
-        with replacing_folder(tmp_path / "b"):
-            outputs._swept.clear()
-            write_json(tmp_path / "c", [])
-            assert len(names(tmp_path)) == 4  # c, the notes, and two that are held
-    assert names(tmp_path) == ["a", "b", "c", "notes.part"]
-
-
-# --- no input is written over
 
 
 def linked(kind, tmp_path):
@@ -235,6 +104,40 @@ def test_an_input_under_any_name_is_no_output(tmp_path, kind, shape):
                     write(second)
     assert given.read_text() == "input"
     write_json(given, [])  # when the run is over it is an input no more
+
+
+COMPANIONS = [
+    ["build_hard_pairs.py", "--features_list", "features.npy", "--output_file", "features.json"],
+    ["choose_pairs.py", "--features_list", "features.npy", "--output_file", "features.paths.txt"],
+    ["prepare_data.py", "folder2list", "--dataset", "D", "--output_list", "D/labels.tsv"],
+    ["prepare_data.py", "compound", "--sources", "D", "--output_list", "D/labels.tsv"],
+]
+
+
+@pytest.mark.parametrize("command", COMPANIONS, ids=lambda command: " ".join(command[:2]))
+def test_what_an_input_has_beside_it_is_an_input_too(run_script, tmp_path, features, command):
+    for path in features.parent.glob("features.*"):
+        shutil.copy(path, tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / "D" / name).mkdir(parents=True)
+        (tmp_path / "D" / name / "1.png").touch()
+    (tmp_path / "D" / "labels.tsv").write_text("4\ta\n2\tb\n")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    refused = run_script(*command, code=2).stderr
+    assert f"{command[-1]}: would be written over, and is an input (" in refused
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_what_is_read_outside_a_run_is_nobodys_input(tmp_path):
+    (tmp_path / "a").write_text("")
+    also_read(tmp_path / "a", "a test's")
+    with guarded({}):
+        also_read(tmp_path / "absent", "a test's")
+        write_json(tmp_path / "a", [])
+        also_read(tmp_path / "a", "a test's")
+        with pytest.raises(UserError, match="a: would be written over, and is an input \\(a test's\\)"):
+            write_json(tmp_path / "a", [])
+    write_json(tmp_path / "a", [])
 
 
 def test_two_outputs_are_two_files(tmp_path):
@@ -293,61 +196,6 @@ def test_every_flag_that_takes_a_path_is_known_as_input_or_output(script):
     for name in written:
         default = flags[name].default
         assert default is None or type(default) is flags[name].type
-
-
-# --- one run at a time
-
-
-def hold(path, folder, ready, end):
-    with Claim(path, folder=folder):
-        ready.set()
-        end.wait(60)
-
-
-@pytest.mark.process
-@pytest.mark.parametrize("folder", [False, True])
-def test_a_claim_holds_against_another_process_and_is_gone_with_a_killed_one(tmp_path, folder):
-    context = multiprocessing.get_context("fork")
-    ready, end = context.Event(), context.Event()
-    (tmp_path / "alias").symlink_to("out")
-    holder = context.Process(target=hold, args=(tmp_path / "out", folder, ready, end))
-    holder.start()
-    assert ready.wait(60)
-    for name in ("out", "alias"):
-        with pytest.raises(UserError, match=rf"{name}: another run is writing it"):
-            Claim(tmp_path / name, folder=folder)
-    holder.kill()
-    holder.join()
-    lock = tmp_path / "out" / ".lock" if folder else tmp_path / "out.lock"
-    assert lock.exists()  # the name is left, the lock is not
-    with Claim(tmp_path / "out", folder=folder):
-        pass
-    assert not lock.exists()
-    assert names(tmp_path) == (["alias", "out"] if folder else ["alias"])
-
-
-def test_a_claim_on_a_folder_that_nothing_was_written_to_leaves_no_folder(tmp_path):
-    with Claim(tmp_path / "out", folder=True):
-        pass
-    with Claim(tmp_path / "new" / "file"):
-        pass
-    assert names(tmp_path) == []
-
-
-def test_a_lock_that_was_removed_while_it_was_opened_is_not_taken_for_one(tmp_path, monkeypatch):
-    """The run before unlinks the lock file between this one's open and flock: a lock on a nameless file keeps nobody out."""
-    lock, real, calls = outputs.fcntl.flock, tmp_path / "out.lock", []
-
-    def flock(descriptor, operation):
-        if not calls:
-            real.unlink()
-        calls.append(descriptor)
-        lock(descriptor, operation)
-
-    monkeypatch.setattr(outputs.fcntl, "flock", flock)
-    with Claim(tmp_path / "out"):
-        assert len(calls) == 2
-        assert real.exists()
 
 
 def test_only_the_first_of_several_processes_claims(tmp_path):

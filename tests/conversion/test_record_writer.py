@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from magface_al.command.errors import UserError
@@ -44,3 +47,20 @@ def test_packing_another_list_begins_anew(tmp_path):
             writer.append(1 << 24, JPEG)
     with RecordFile(tmp_path / "train.rec") as records:
         assert list(image_records(records)) == [(0, 3, PNG)]
+
+
+def test_a_disk_that_is_full_when_it_is_waited_for_leaves_the_old_records(tmp_path, monkeypatch):
+    def no_room(_):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    with RecordWriter(tmp_path / "train.rec", {"list_sha256": "x"}) as writer:
+        writer.append(0, JPEG)
+    before = (tmp_path / "train.rec").read_bytes()
+    with (
+        pytest.raises(OSError, match="Disk quota exceeded") as failed,
+        RecordWriter(tmp_path / "train.rec", {}) as writer,
+    ):
+        writer.append(0, JPEG * 9)
+        monkeypatch.setattr(os, "fsync", no_room)
+    assert failed.value.filename == str(tmp_path / "train.rec")
+    assert (tmp_path / "train.rec").read_bytes() == before

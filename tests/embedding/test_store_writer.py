@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tracemalloc
 
 import cv2
@@ -26,3 +28,23 @@ def test_memory_does_not_grow_with_the_list(tmp_path, name):
     tracemalloc.stop()
     assert peak < 30e6
     assert len(read_features(tmp_path / name).names) == 4000
+
+
+@pytest.mark.parametrize("name", ["f.list", "f.npy"])
+def test_a_disk_that_is_full_when_it_is_waited_for_leaves_the_old_store(tmp_path, monkeypatch, name):
+    def write(value):
+        with FeatureWriter(tmp_path / name, {"value": value}) as writer:
+            writer.append(["a.png"], np.full((1, 4), value, np.float32), [])
+            with monkeypatch.context() as full:
+                if value == 2:
+                    full.setattr(os, "fsync", no_room)
+                writer.finish({"rows": 1})
+
+    def no_room(_):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    write(1)
+    with pytest.raises(OSError, match="Disk quota exceeded") as failed:
+        write(2)
+    assert failed.value.filename == str(tmp_path / name)
+    assert read_features(tmp_path / name).embeddings.tolist() == [[1] * 4]

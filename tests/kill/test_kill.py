@@ -7,9 +7,10 @@ import pytest
 from tests.kill.harness import kill
 from tests.support.stages import comparable, differences, halves
 
-pytestmark = [pytest.mark.process, pytest.mark.slow(15)]
+pytestmark = pytest.mark.process
 
 
+@pytest.mark.slow(15)
 def test_nothing_is_lost_by_kills(tmp_path):
     """Of each kind of writer one: rows that are taken up, records, a folder replaced whole, a training, a database."""
     for seed, stage in enumerate(("gen_features binary", "list2rec", "create_test_feedback", "train", "label_pairs")):
@@ -17,7 +18,7 @@ def test_nothing_is_lost_by_kills(tmp_path):
         folder.mkdir()
         (count,) = kill(2 if stage == "label_pairs" else 1, seed, folder, stage, say=lambda _: None).values()
         assert not count.losses
-        assert count.kills + count.too_late >= 1
+        assert count.kills >= 1, "every run had ended before it could be killed"
 
 
 def test_the_harness_sees_what_it_looks_for():

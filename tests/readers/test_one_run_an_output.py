@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -13,37 +14,48 @@ import cv2
 import numpy as np
 import pytest
 
+from magface_al.command.claims import Claim
 from magface_al.command.errors import UserError
-from magface_al.command.outputs import Claim
+from magface_al.command.outputs import OutputFolder, OutputPath, guarded
 from magface_al.conversion.record_writer import RecordWriter
-from magface_al.conversion.unpack import claim_folder
 from magface_al.embedding.store import read_features
 from magface_al.embedding.store_writer import FeatureWriter
 from tests.support.scripts import ROOT
 
 
-def unpacking(folder):
-    source = folder / "set.bin"
-    source.write_bytes(b"set")
-    return claim_folder(folder / "out", source)
+def growing(faces, checkpoint):
+    """Every command whose output grows bit by bit -> (its flags, its output)."""
+    embedding = ["gen_features.py", "--inf_list", faces / "images.list", "--resume", checkpoint]
+    return {
+        "binary store": ([*embedding, "--feat_list", "f.npy"], OutputPath("f.npy")),
+        "text store": ([*embedding, "--feat_list", "f.list"], OutputPath("f.list")),
+        "train.rec": (
+            ["prepare_data.py", "list2rec", "--train_list", "t.list", "--output_dir", "out"],
+            OutputFolder("out"),
+        ),
+        "unpacked folder": (
+            ["prepare_data.py", "bin2folder", "--bin", "set.bin", "--output_dir", "out"],
+            OutputFolder("out"),
+        ),
+    }
 
 
-GROWING = {
-    "binary store": lambda folder: FeatureWriter(folder / "f.npy", {}),
-    "text store": lambda folder: FeatureWriter(folder / "f.list", {}),
-    "train.rec": lambda folder: RecordWriter(folder / "train.rec", {}),
-    "unpacked folder": unpacking,
-}
-
-
-@pytest.mark.parametrize("name", GROWING)
-def test_a_second_writer_is_refused_until_the_first_is_done_or_has_failed(tmp_path, name):
-    with pytest.raises(ZeroDivisionError), GROWING[name](tmp_path):
-        with pytest.raises(UserError, match="another run is writing it; wait for its end, or choose another name"):
-            GROWING[name](tmp_path)
-        raise ZeroDivisionError
-    with GROWING[name](tmp_path):
-        pass
+@pytest.mark.parametrize("name", ["binary store", "text store", "train.rec", "unpacked folder"])
+def test_a_second_run_is_refused_until_the_first_is_done(
+    run_script, tmp_path, monkeypatch, faces, tiny_checkpoint, name
+):
+    image = cv2.imencode(".png", np.zeros((112, 112, 3), np.uint8))[1].tobytes()
+    (tmp_path / "a.png").write_bytes(image)
+    (tmp_path / "t.list").write_text("a.png 0 0 0\n")
+    (tmp_path / "set.bin").write_bytes(pickle.dumps(([image, image], [True])))
+    command, output = growing(faces, tiny_checkpoint)[name]
+    monkeypatch.chdir(tmp_path)
+    with guarded({"output": output}):
+        before = sorted(tmp_path.rglob("*"))
+        refused = run_script(*command, code=2).stderr
+        assert f"{output}: another run is writing it; wait for its end, or choose another name" in refused
+        assert sorted(tmp_path.rglob("*")) == before
+    run_script(*command)
     assert not list(tmp_path.rglob("*.lock"))
 
 
@@ -66,9 +78,11 @@ def test_a_folder_that_another_run_fills_is_left_as_it_is(run_script, tmp_path, 
 def test_two_processes_write_one_store(run_script, tmp_path, faces, tiny_checkpoint):
     """The second is refused while the first one lives, is stopped or not; a kill lets go of it, and nothing is doubled."""
     program = (
-        "import sys; from pathlib import Path; from magface_al.embedding.store_writer import FeatureWriter\n"
-        "writer = FeatureWriter(Path('f.npy'), {}); writer.append(['other.png'], [[1.0, 2.0]], [])\n"
-        "print('holding', flush=True); sys.stdin.read()"
+        "import sys; from magface_al.command.outputs import OutputPath, guarded\n"
+        "from magface_al.embedding.store_writer import FeatureWriter\n"
+        "with guarded({'feat_list': OutputPath('f.npy')}), FeatureWriter(OutputPath('f.npy'), {}) as writer:\n"
+        "    writer.append(['other.png'], [[1.0, 2.0]], [])\n"
+        "    print('holding', flush=True); sys.stdin.read()"
     )
     flags = ["--inf_list", faces / "images.list", "--feat_list", "f.npy", "--resume", tiny_checkpoint]
     command = [sys.executable, "-c", program]

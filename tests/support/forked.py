@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 import magface_al
-from magface_al.command import cli, outputs
+from magface_al.command import cli, replacing
 from tests.support.scripts import ROOT, Ended, load_script
 
 PATIENCE = 120  # seconds
@@ -85,7 +85,7 @@ def _become(folder, script, flags, before, logs):
         faulthandler.dump_traceback_later(PATIENCE - 10, file=sys.stderr)  # says where it hangs
         tempfile.tempdir = str(Path(folder).parent)  # tracebacks and lent homes go with the test
         sys.argv = [str(ROOT / script), *flags]
-        outputs._swept.clear()
+        replacing._swept.clear()
         module = load_script(script)
         before()
         cli.run(module.build_parser(), module.main)

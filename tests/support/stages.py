@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from magface_al.command.outputs import is_passing
+from magface_al.command.replacing import is_temporary
 from magface_al.faces.preprocess import PRESETS
 from magface_al.models.backbones import build_backbone
 from magface_al.models.checkpoint import save_backbone
@@ -118,7 +118,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def is_half(name: str) -> bool:
     """Whether a file's name says that it is not finished."""
-    return any(map(is_passing, Path(name).parts)) or name.endswith(RESUMABLE)
+    return any(map(is_temporary, Path(name).parts)) or name.endswith(RESUMABLE)
 
 
 def comparable(name: str, content: bytes) -> object:
