@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.errors import WorkError
+    from magface_al.command.outputs import refuse_inputs
     from magface_al.command.replacing import write_json
     from magface_al.evaluation.before_after import compare, flipped_pairs
     from magface_al.evaluation.verdict import judge, suggest_random_pairs
@@ -72,6 +73,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.pictures.curves import before_after_figure
 
     run.path = args.output_dir / "manifest.json"
+    refuse_inputs(args.output_dir, ["evaluation.json", "before_after.png", "flipped.json"])
     before = model_flags.model_choice(vars(args))
     after = replace(before, checkpoint=args.finetuned, arch="auto")
     how = args.threshold, args.resamples, args.seed

@@ -54,8 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
+    from magface_al.command.outputs import refuse_inputs
     from magface_al.embedding.pair_scores import PairEmbedder
-    from magface_al.evaluation.quality import areas_between, decide, quality_table, side_scores
+    from magface_al.evaluation.quality import MAGNITUDE, areas_between, decide, quality_table, side_scores
     from magface_al.evaluation.results import write_results
     from magface_al.metrics.cosine import cosines
     from magface_al.metrics.discard import pair_quality
@@ -67,6 +68,9 @@ def main(args: argparse.Namespace, run: Run) -> None:
     flags.require_model(args.checkpoint, args.features_list)
     pair_file = read_verification_set(args.feedback_file, args.root)
     run.input(pair_file.path, describe(pair_file.pairs))
+    run.path = args.output_dir / "manifest.json"
+    histograms = [f"{name}_histogram.png" for name in (MAGNITUDE, *dict(args.quality))]
+    refuse_inputs(args.output_dir, ["quality.md", "quality.json", "error_vs_discard.png", *histograms])
     embedded = PairEmbedder(model_flags.model_choice(vars(args)), run, args.features_list)(pair_file)
     run.facts["pairs_left_out"] = embedded.left_out
     pair_file, similarity = embedded.pair_file, embedded.sides.measured(cosines)
@@ -86,7 +90,6 @@ def main(args: argparse.Namespace, run: Run) -> None:
     text = f"{decision.describe(args.flip)}\n\n{quality_table(scores, args.max_discard)}"
     print(f"\n{text}")
     content = {**asdict(decision), "flip": args.flip, "max_discard": args.max_discard, "scores": scores}
-    run.path = args.output_dir / "manifest.json"
     write_results(args.output_dir, "quality", text, content)
     pictures = {"error_vs_discard.png": decided_figure(curves, args.max_discard, decision)}
     for name, of_sides in sides.items():

@@ -68,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.errors import WorkError
+    from magface_al.command.outputs import refuse_inputs
     from magface_al.embedding.pair_scores import PairEmbedder
     from magface_al.evaluation import recognition
     from magface_al.evaluation.results import write_results
@@ -79,6 +80,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     models = recognition.named_models(args.checkpoint, args.features_list)
     sets = recognition.read_sets(args.sets, args.root, args.folds, run)
     run.path = args.output_dir / "manifest.json"
+    refuse_inputs(args.output_dir, ["results.md", "results.json", "roc.png"])
     results: dict[str, dict[str, recognition.Verification]] = {}
     for model, (checkpoint, store) in models.items():
         embed = PairEmbedder(replace(model_flags.model_choice(vars(args)), checkpoint=checkpoint), run, store)

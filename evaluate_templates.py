@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
+    from magface_al.command.outputs import refuse_inputs
     from magface_al.embedding.store import read_features
     from magface_al.evaluation.galleries import cmc_curves, search_table
     from magface_al.evaluation.ijb import IJB, verification_table
@@ -57,6 +58,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.pictures.canvas import save_figure
     from magface_al.pictures.curves import cmc_figure, roc_figure
 
+    run.path = args.output_dir / "manifest.json"
+    refuse_inputs(args.output_dir, ["results.md", "results.json", "roc.png", "cmc.png"])
     ijb = None if args.tinyface else IJB(args.meta, POOLINGS[args.pooling], FAR_RULES[args.far_rule], run)
     results: dict[str, dict[str, Any]] = {}
     curves: dict[str, Curve] = {}
@@ -76,7 +79,6 @@ def main(args: argparse.Namespace, run: Run) -> None:
     text = "\n".join([f"{described}\n", *filter(None, [verification_table(results), search_table(results)])])
     print(f"\n{text}")
     rows = [{"model": model, **result} for model, result in results.items()]
-    run.path = args.output_dir / "manifest.json"
     write_results(args.output_dir, "results", text, {**settings, "results": rows})
     pictures = {}
     if ijb is not None:

@@ -32,12 +32,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
+    from magface_al.command.outputs import refuse_inputs
     from magface_al.embedding.embedder import Embedder
     from magface_al.finetuning.answered_pairs import index_pairs
     from magface_al.finetuning.epochs import report_best, report_gradient, train_epochs
-    from magface_al.finetuning.feedback import read_faces, read_feedback, read_replay, split_feedback
-    from magface_al.finetuning.held_out import suggest_evaluation
-    from magface_al.finetuning.progress import best_embeddings, feedback_progress
+    from magface_al.finetuning.feedback import PART_FILES, read_faces, read_feedback, read_replay, split_feedback
+    from magface_al.finetuning.held_out import RANDOM_FILES, suggest_evaluation
+    from magface_al.finetuning.progress import best_embeddings, feedback_progress, habits_of
     from magface_al.finetuning.tuner import FineTuner
     from magface_al.finetuning.validation import doubtful_answers, validate
     from magface_al.models.checkpoint import load_backbone
@@ -50,6 +51,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     backbone = load_backbone(args.checkpoint, args.arch, args.preprocessing, trainable=True)
     run.input(args.checkpoint, backbone.describe(), backbone.file_sha256)
     run.path = args.output_dir / "manifest.json"
+    epochs = habits_of(split.select_by).names(range(1, recipe.epochs + 1))
+    refuse_inputs(args.output_dir, [*epochs, *PART_FILES.values(), *RANDOM_FILES, "relabel.json"])
     run.facts |= {"device": device_name(device), "recipe": asdict(recipe), **backbone.origin()}
 
     size = backbone.preprocessing.size
@@ -75,7 +78,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
     write_pairs(args.output_dir / "relabel.json", doubtful, root=str(feedback.path.parent.resolve()))
     run.output(args.output_dir / "relabel.json", f"the {len(doubtful)} answers that the tuned model doubts most")
     weights = ["--checkpoint", args.checkpoint, "--finetuned", progress.best_path]
-    suggest_evaluation(parts, feedback, slices, weights, args.output_dir, split.seed, run)
+    suggest_evaluation(parts, feedback, slices, weights, args.output_dir, split, run)
 
 
 def recipes_of(args: argparse.Namespace) -> tuple[Recipe, SplitRecipe]:

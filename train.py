@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace, run: Run) -> None:
+    from magface_al.command.outputs import refuse_inputs
     from magface_al.faces.training_set import open_training_set
     from magface_al.models.device import device_name
     from magface_al.training import distributed, epochs, setup
@@ -53,6 +54,7 @@ def main(args: argparse.Namespace, run: Run) -> None:
             origin = setup.describe_data(data, args.data, run)
             sets = setup.read_validation(args.val_set, args.root, run)
             run.path = args.output_dir / "manifest.json"
+            refuse_inputs(args.output_dir, setup.names_written(given.epochs, args.save_every))
             run.facts |= {"device": device_name(device), "processes": distributed.world_size()}
 
             start = setup.starting_point(args.init, args.arch, args.preprocessing, given.seed, run)

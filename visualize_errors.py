@@ -51,12 +51,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace, run: Run) -> None:
     from magface_al.command.errors import UserError
+    from magface_al.command.outputs import refuse_inputs
     from magface_al.command.replacing import replacing, write_json
     from magface_al.embedding.pair_scores import score_pairs
     from magface_al.evaluation.error_summary import summarize, summary_rows
     from magface_al.pairs.pair_file import describe, read_pairs
     from magface_al.pictures.canvas import png_bytes
-    from magface_al.pictures.error_folders import write_errors
+    from magface_al.pictures.error_folders import SHEET, check_places, write_errors
     from magface_al.pictures.error_page import PICTURES, error_page
 
     if args.checkpoint is None and args.features_list is None:
@@ -64,6 +65,8 @@ def main(args: argparse.Namespace, run: Run) -> None:
     pair_file = read_pairs(args.feedback_file).labelled()
     run.input(args.feedback_file, describe(pair_file.pairs))
     run.path = args.output_dir / "manifest.json"
+    refuse_inputs(args.output_dir, ["index.html", *PICTURES, SHEET, "error_summary.json"])
+    check_places(pair_file, args.output_dir)
     scores = score_pairs(pair_file, model_flags.model_choice(vars(args)), run, args.features_list, args.skip_bad_lines)
     run.facts["pairs_left_out"] = scores.left_out
 

@@ -42,3 +42,13 @@ def test_evaluation_reports_the_change_and_guards_against_forgetting(run_script,
     result = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
     assert len(flipped) == result["fixed"] + result["broken"]
     assert done.returncode == (1 if result["general_eer_rise"] > 0 else 0)
+
+
+def test_an_input_among_its_outputs_is_refused_before_anything_is_written(run_script, tmp_path, pairs, tiny_checkpoint):
+    (tmp_path / "out").mkdir()
+    pairs.rename(tmp_path / "out" / "flipped.json")
+    flags = ["--checkpoint", tiny_checkpoint, "--finetuned", tiny_checkpoint, "--output_dir", "out"]
+    done = run_script("evaluate_finetuned_model.py", *flags, "--feedback_file", "out/flipped.json", code=2)
+    assert "out/flipped.json: would be written over, and is an input (--feedback_file)" in done.stderr
+    assert "EER" not in done.stdout
+    assert not (tmp_path / "out" / "before_after.png").exists()

@@ -368,3 +368,33 @@ def test_labels_of_one_kind_are_refused(run_script, write_pairs_file, pairs, tin
     same = [entry for entry in json.loads(pairs.read_text())["pairs"] if entry["label"] == 1]
     done = finetune(run_script, tiny_checkpoint, write_pairs_file(same, "same.json"), "--epochs", 1, code=2)
     assert "expected both same and different ones" in done.stderr
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+OUTPUTS = (
+    "val_random_pairs.json",
+    "test_random_pairs.json",
+    "test_pairs.json",
+    "relabel.json",
+    "magface_feedback_epoch1.pth",
+    "magface_feedback_best.pth",
+    "training_state.pth",
+)
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_a_folder_that_holds_an_input_is_left_as_it_is(run_script, tmp_path, pairs, tiny_checkpoint, name):
+    folder, weights = tmp_path / "out", name.endswith(".pth")
+    folder.mkdir()
+    for output in OUTPUTS:
+        (folder / output).write_bytes((tiny_checkpoint if output.endswith(".pth") else pairs).read_bytes())
+    before = contents(folder)
+    checkpoint, second = (folder / name, []) if weights else (tiny_checkpoint, [folder / name])
+    flags = ["--checkpoint", checkpoint, "--feedback_file", pairs, *second, "--output_dir", "out", "--epochs", 1]
+    done = run_script("finetune_on_feedback.py", *flags, "--force_cpu", code=2)
+    which = "--checkpoint" if weights else "--feedback_file"
+    assert f"out/{name}: would be written over, and is an input ({which})" in done.stderr
+    assert contents(folder) == before

@@ -302,3 +302,19 @@ def test_lambda_below_its_bound_and_an_unscaled_rate_are_noted(run_script, peopl
     )
     assert "--lambda_g 20 is below 22.587" in done.stderr
     assert "--lr 0.1 is for 512 images a step; for 16 the usual rule gives 0.0031" in done.stderr
+
+
+def test_weights_that_a_kept_epoch_would_replace_are_refused_before_anything_is_lost(
+    run_script, tmp_path, listed, tiny_checkpoint
+):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for name in ("00002.pth", "training_state.pth"):
+        shutil.copy(tiny_checkpoint, folder / name)
+    flags = ["--data", listed, *SMALL, "--init", "out/00002.pth", "--output_dir", "out", "--epochs", 2, "--overwrite"]
+    done = run_script("train.py", *flags, "--save_every", 2, code=2)
+    assert "out/00002.pth: would be written over, and is an input (--init)" in done.stderr
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
+        "00002.pth",
+        "training_state.pth",
+    }

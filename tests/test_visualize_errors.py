@@ -132,3 +132,29 @@ def test_images_missing_in_the_features_are_embedded(run_script, tmp_path, featu
     assert len(content["pairs"]) == summaries[1]["pairs"]
     done = run_script("visualize_errors.py", "--feedback_file", pairs, "--features_list", "few.npy", code=2)
     assert "have no embedding" in done.stderr
+
+
+def test_what_others_put_among_the_errors_is_never_removed(run_script, tmp_path, features, pairs):
+    flags = ["--feedback_file", pairs, "--features_list", features, "--max_fp", 1, "--max_fn", 0]
+    run_script("visualize_errors.py", *flags)
+    run_script("visualize_errors.py", *flags)  # over its own
+    (pair,) = (tmp_path / "magface_errors" / "false_positives").iterdir()
+    for mine in (
+        pair / "mine.txt",
+        pair.parent / "mine.txt",
+        tmp_path / "magface_errors" / "false_negatives" / "a.txt",
+    ):
+        mine.write_text("mine")
+        done = run_script("visualize_errors.py", *flags, code=2)
+        assert f"{mine.relative_to(tmp_path)}: was not written by this script" in done.stderr
+        assert mine.read_text() == "mine"
+        mine.unlink()
+
+
+def test_an_input_among_its_outputs_is_refused_before_anything_is_written(run_script, tmp_path, features, pairs):
+    (tmp_path / "out").mkdir()
+    pairs.rename(tmp_path / "out" / "error_summary.json")
+    flags = ["--feedback_file", "out/error_summary.json", "--features_list", features, "--output_dir", "out"]
+    done = run_script("visualize_errors.py", *flags, code=2)
+    assert "out/error_summary.json: would be written over, and is an input (--feedback_file)" in done.stderr
+    assert not (tmp_path / "out" / "false_positives").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -100,6 +101,22 @@ def writable(path: Path) -> Path:
         what = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
         raise UserError(f"{path}: {what}, expected the name of a file to write")
     return path
+
+
+def refuse_inputs(folder: Path, names: Iterable[str]) -> None:
+    """`writable` for every name that the run will write, or remove, in the folder: before any work. Raises UserError."""
+    for name in names:
+        writable(folder / name)
+
+
+def refuse_foreign(folder: Path, own: re.Pattern[str]) -> None:
+    """A rerun, also of a killed run, replaces its own files in the folder, whose paths match; raises UserError for others."""
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    other = next((path for path in found if not own.search(path.as_posix())), None)
+    if other or (folder.exists() and not folder.is_dir()):
+        raise UserError(
+            f"{other or folder}: was not written by this script, expected a new or empty place; choose another --output_dir"
+        )
 
 
 def replaceable(folder: Path, reads: Iterable[Path] = ()) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from magface_al.command import outputs
 from magface_al.command.errors import UserError
 from magface_al.command.replacing import replacing_folder
 from magface_al.command.words import counted
@@ -35,12 +36,8 @@ def open_people(dataset: Path | None, domain: str, seed: int, people: int, image
 
 
 def refuse_foreign(images: Path) -> None:
-    """A rerun, also of a killed run, replaces its own images; anything else in their place is left alone. Raises UserError."""
-    others = (path for path in images.rglob("*") if not path.is_dir() and not _OWN.search(path.as_posix()))
-    if (other := next(others, None)) or (images.exists() and not images.is_dir()):
-        raise UserError(
-            f"{other or images}: was not written by this script, expected a new or empty place; choose another --output_dir"
-        )
+    """Raises UserError where anything but the images of an earlier run stands in their place."""
+    outputs.refuse_foreign(images, _OWN)
 
 
 def sample_people(

@@ -19,6 +19,7 @@ from magface_al.pairs.pair_file import SAME, Pair, describe, read_pairs
 from magface_al.pairs.people import pair_identities
 
 MAX_EER_RISE = 0.01  # on ordinary faces; one percentage point more and the change is called harm
+TRAINED_ON = "people_trained_on"  # top-level key of a pairs file: true where fine-tuning was shown people of its pairs
 Values = dict[str, float | None]
 Limits = dict[str, tuple[float, float] | None]
 
@@ -27,7 +28,7 @@ class Comparison:
     """Similarities before and after, float32 [N], of N labelled pairs. Both are resampled together (paired bootstrap).
 
     left_out: how many pairs could not be scored. weight float [N]: of how many pairs each is the sample, where all of them
-    were drawn for random slices; None where each counts as one.
+    were drawn for random slices; None where each counts as one. trained_on: their file says that their people were.
     """
 
     def __init__(
@@ -39,8 +40,9 @@ class Comparison:
         seed: int,
         resamples: int,
         left_out: int = 0,
+        trained_on: bool = False,
     ) -> None:
-        self.left_out = left_out
+        self.left_out, self.trained_on = left_out, trained_on
         self.pairs, self.before, self.after, self.threshold = pairs, before, after, threshold
         self.seed, self.resamples = seed, resamples
         self.same = np.array([pair.label == SAME for pair in pairs])
@@ -106,7 +108,8 @@ def compare(
     of_after = score_pairs(of_before.pair_file, after, run)
     kept = of_before.pair_file.pairs
     left_out = len(pair_file.pairs) - len(kept)
-    return Comparison(kept, of_before.similarity, of_after.similarity, threshold, seed, resamples, left_out)
+    trained_on = pair_file.extra.get(TRAINED_ON) is True
+    return Comparison(kept, of_before.similarity, of_after.similarity, threshold, seed, resamples, left_out, trained_on)
 
 
 def before_after_table(comparison: Comparison) -> str:

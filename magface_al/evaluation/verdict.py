@@ -1,4 +1,5 @@
-"""What a comparison of two models may claim: a verdict on pairs drawn at random, and none on pairs that errors chose."""
+"""What a comparison of two models may claim: a verdict on pairs drawn at random, and none where errors chose them or one of
+the models was trained on their people."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ class Judgement:
     """What the pairs of one file say of two models.
 
     whole: the comparison on all its pairs. warning: why that is no measure of the change; "" where it is. drawn: what was
-    drawn at random, in words. honest: the comparison on that, which may be whole itself; None where it lacks a kind of pairs.
+    drawn at random, in words. honest: the comparison on that, which may be whole itself; None where it lacks a kind of pairs,
+    or people who were not trained on.
     """
 
     path: Path
@@ -63,6 +65,8 @@ class Judgement:
         found = self.verdict()
         if found is not None:
             return f"verdict: {found}"
+        if self.whole.trained_on:
+            return "no verdict: people of these pairs were trained on, expected pairs of others"
         return f"no verdict: {self.drawn} drawn at random, expected at least {LEAST_OF_A_KIND} of each kind, of several people"
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,6 +86,11 @@ def judge(path: Path, whole: Comparison) -> Judgement:
     """See which of the pairs say honestly what changed."""
     rows = drawn_at_random(whole.pairs)
     drawn = describe([pair for pair, keep in zip(whole.pairs, rows, strict=True) if keep])
+    if whole.trained_on:
+        warning = (
+            "people of these pairs were trained on: the change below overstates the gain, so there is no verdict on it"
+        )
+        return Judgement(path, whole, warning, drawn, None)
     if rows.all():
         return Judgement(path, whole, "", drawn, whole)
     honest = whole.of(rows) if len(np.unique(whole.same[rows])) == 2 else None

@@ -12,6 +12,7 @@ from magface_al.command.errors import UserError
 from magface_al.command.run import Run
 from magface_al.command.words import counted
 from magface_al.embedding.embedder import face_batches
+from magface_al.evaluation.before_after import TRAINED_ON
 from magface_al.faces.image_list import read_image_list
 from magface_al.finetuning.recipe import SplitRecipe
 from magface_al.pairs.joined import join_files
@@ -20,6 +21,7 @@ from magface_al.pairs.people import contradictions, contradictions_note
 from magface_al.pairs.splits import Split, split_pairs
 
 PARTS = ("train", "val", "test")
+PART_FILES = {part: f"{part}_pairs.json" for part in PARTS}
 READ_TOGETHER = 64  # images that a thread decodes before it hands them over
 
 
@@ -77,7 +79,8 @@ def split_feedback(
     for name, part in zip(PARTS, split.parts, strict=True):
         if part:
             run.say(f"{name:>5}: {describe(part)}")
-            write_pairs(folder / f"{name}_pairs.json", part, root=root)
+            seen = {TRAINED_ON: True} if name == "train" or split.unit == "pair" else {}
+            write_pairs(folder / PART_FILES[name], part, root=root, **seen)
     _report(split, run)
     for name, part in zip(("training", "validation"), split.parts[:2], strict=True):
         if len({pair.label for pair in part}) < 2:

@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from magface_al.choosing.known_pairs import random_pairs
+from magface_al.command.outputs import writable
 from magface_al.command.run import Run
 from magface_al.evaluation.verdict import suggest_asking
 from magface_al.faces.identities import identity_images, parent_folder
-from magface_al.finetuning.feedback import PARTS
+from magface_al.finetuning.feedback import PART_FILES, PARTS
+from magface_al.finetuning.recipe import SplitRecipe
 from magface_al.pairs.chosen import mined, random_pairs_file
 from magface_al.pairs.pair_file import Pair, PairFile, describe, write_pairs
 from magface_al.pairs.people import given_names, image_identities
 
+RANDOM_FILES = [random_pairs_file(Path(PART_FILES[part])).name for part in PARTS[1:]]
 RANDOM_PAIRS = 2000  # half of them impostors: enough for TAR @ FAR 0.001
 
 
@@ -26,24 +29,25 @@ def suggest_evaluation(
     slices: Sequence[Pair],
     weights: Sequence[object],
     folder: Path,
-    seed: int,
+    split: SplitRecipe,
     run: Run,
 ) -> None:
     """Suggest the command that shows honestly what changed, and write the file that it needs.
 
     parts: [train, val, test] of the feedback, as written to the folder; the last one that is not empty is evaluated on, as
-    it is where no errors chose its pairs. Otherwise random pairs of its people take its place, where they have names; else
-    the answered pairs of random slices whose people were not trained on. weights: the flags that name the two models.
+    it is where no errors chose its pairs, nor were its people trained on (split by pair). Otherwise random pairs of those
+    of its people who were not trained on take its place, where they have names; else the answered pairs of random slices. weights: the flags that name the two models.
     """
     name = "test" if parts[2] else "val"
     part = parts[PARTS.index(name)]
     seen = [pair for other in parts if other is not part for pair in other]
-    kept = folder / f"{name}_pairs.json"
-    if mined(part).any():
-        drawn = _of_named_people(part, seen, feedback, np.random.default_rng(seed))
+    kept = folder / PART_FILES[name]
+    for file in RANDOM_FILES:  # an earlier run's, whose people this one may have trained on
+        writable(folder / file).unlink(missing_ok=True)
+    if split.split_by == "pair" or mined(part).any():
+        drawn = _of_named_people(part, seen, feedback, np.random.default_rng(split.seed))
         drawn = drawn or _of_random_slices(slices, seen, feedback)
         kept = random_pairs_file(kept)
-        kept.unlink(missing_ok=True)  # an earlier run's
         if not drawn:
             suggest_asking(part, run)
             return

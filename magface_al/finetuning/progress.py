@@ -17,14 +17,9 @@ from magface_al.pictures.history import history_figure
 from magface_al.training.progress import Entry, Habits, Learner, Progress
 
 
-def feedback_progress(
-    folder: Path, tuner: Learner, start: Backbone, select_by: str, manifest: dict[str, Any]
-) -> Progress:
-    """The progress of a fine-tuning. history[0] is the start; each entry has "epoch" and "val_*" figures.
-
-    manifest: for the checkpoints; its "recipe" is what a resumed run must share.
-    """
-    habits = Habits(
+def habits_of(select_by: str) -> Habits:
+    """How fine-tuning keeps its epochs, the best by the val_ figure select_by."""
+    return Habits(
         best="magface_feedback_best.pth",
         kept="magface_feedback_epoch{epoch}.pth",
         learner="tuner",
@@ -35,7 +30,17 @@ def feedback_progress(
         validation=lambda entry: entry,
         heading={"selected_by": select_by},
     )
-    return Progress(folder, tuner, start, habits, {**manifest["recipe"], "select_by": select_by}, lambda: manifest)
+
+
+def feedback_progress(
+    folder: Path, tuner: Learner, start: Backbone, select_by: str, manifest: dict[str, Any]
+) -> Progress:
+    """The progress of a fine-tuning. history[0] is the start; each entry has "epoch" and "val_*" figures.
+
+    manifest: for the checkpoints; its "recipe" is what a resumed run must share.
+    """
+    made_with = {**manifest["recipe"], "select_by": select_by}
+    return Progress(folder, tuner, start, habits_of(select_by), made_with, lambda: manifest)
 
 
 def better_by(figure: str) -> Callable[[Entry, Entry], bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import LONGEST_NAME
+from magface_al.command.outputs import refuse_foreign, replaceable
 from magface_al.command.replacing import replacing, replacing_folder
 from magface_al.embedding.pair_scores import PairScores
 from magface_al.faces.preprocess import decode_image, read_picture
@@ -20,8 +22,22 @@ from magface_al.pictures.canvas import save_figure
 from magface_al.pictures.error_page import ErrorCard
 from magface_al.pictures.faces import comparison_figure, contact_sheet
 
-KINDS = ("false positive", "false negative")
+KINDS = {"false positive": "false_positives", "false negative": "false_negatives"}  # and their folders
+SHEET = "errors_contact_sheet.png"
+_OWN = re.compile(r"/pair_\d{3,}_sim-?\d\.\d{3}/(comparison\.png|info\.txt|img[12]_[^/]*)$")  # what _write_error writes
 Read = TypeVar("Read")
+
+
+def check_places(pair_file: PairFile, folder: Path) -> None:
+    """Before any work: raises UserError where a folder of errors holds anything but an earlier run's, or an image of the pairs."""
+    reads = _read_from(pair_file)
+    for name in KINDS.values():
+        replaceable(folder / name, reads)
+        refuse_foreign(folder / name, _OWN)
+
+
+def _read_from(pair_file: PairFile) -> set[Path]:
+    return {pair_file.locate(name).parent for name in pair_file.images()}
 
 
 def write_errors(
@@ -34,18 +50,19 @@ def write_errors(
     """
     same = scores.pair_file.labels()
     called_same = scores.similarity > threshold
-    reads = {scores.pair_file.locate(name).parent for name in scores.pair_file.images()}
+    reads = _read_from(scores.pair_file)
     cards: list[ErrorCard] = []
-    for kind, wrong, most in zip(KINDS, (called_same & ~same, ~called_same & same), (max_fp, max_fn), strict=True):
+    for (kind, name), wrong, most in zip(
+        KINDS.items(), (called_same & ~same, ~called_same & same), (max_fp, max_fn), strict=True
+    ):
         rows = np.flatnonzero(wrong)
         rows = rows[np.argsort(-np.abs(scores.similarity[rows] - threshold), kind="stable")][:most]
-        final = folder / (kind.replace(" ", "_") + "s")
-        with replacing_folder(final, reads) as building:
+        with replacing_folder(folder / name, reads) as building:
             for place, row in enumerate(tqdm(rows, unit="error", desc=f"{kind}s"), 1):
                 cards.append(_write_error(scores, int(row), place, kind, threshold, building))
     cards.sort(key=lambda card: -abs(card.similarity - threshold))
     tiles = [(*card.faces, f"{card.kind} {card.similarity:.3f}") for card in cards]
-    save_figure(contact_sheet(tiles, "errors, worst first"), folder / "errors_contact_sheet.png")
+    save_figure(contact_sheet(tiles, "errors, worst first"), folder / SHEET)
     return cards
 
 
@@ -68,7 +85,7 @@ def _write_error(scores: PairScores, row: int, place: int, kind: str, threshold:
             f"truth: {'same person' if same else 'different people'}\nmodel: {'different people' if same else 'same person'}\n"
             f"image1: {names[0]}\nmagnitude1: {magnitudes[0]:.4f}\nimage2: {names[1]}\nmagnitude2: {magnitudes[1]:.4f}\n"
         )
-    return ErrorCard(kind, faces, names, magnitudes, similarity, f"{kind.replace(' ', '_')}s/{folder.name}")
+    return ErrorCard(kind, faces, names, magnitudes, similarity, f"{KINDS[kind]}/{folder.name}")
 
 
 def copy_name(side: int, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from magface_al.command.errors import UserError, WorkError
-from magface_al.command.outputs import writable
+from magface_al.command.outputs import refuse_inputs, writable
 from magface_al.command.replacing import write_json
 from magface_al.models.backbone import Backbone
 from magface_al.models.checkpoint import save_backbone
@@ -69,6 +69,11 @@ class Habits:
     last: str = ""
     heading: Mapping[str, Any] = field(default_factory=dict)
 
+    def names(self, epochs: Iterable[int] = ()) -> list[str]:
+        """Every name that a training of these epochs may write or remove."""
+        kept = [self.kept.format(epoch=epoch) for epoch in epochs]
+        return [*filter(None, (self.best, self.last)), STATE, HISTORY, PICTURE, *kept]
+
 
 class Progress:
     """The epochs done so far, in history. Epoch 0, where there is one, is the start before any training.
@@ -90,8 +95,7 @@ class Progress:
         self.folder, self.learner, self.start, self.habits = folder, learner, start, habits
         self.made_with, self.manifest, self.keep_every = plain(made_with), manifest, keep_every
         self.best_path = folder / habits.best
-        for name in filter(None, (habits.best, habits.last, STATE, HISTORY, PICTURE)):
-            writable(folder / name)  # said before an epoch has been spent
+        refuse_inputs(folder, habits.names())  # said before an epoch has been spent
         self._limit = GROWTH * max(1.0, *(largest(value) for _, value in tensors_in(learner.own_weights())))
         self.history: list[Entry] = []
         self.best_epoch = 0
@@ -189,7 +193,7 @@ class Progress:
     def forget(self) -> None:
         """Remove the state of an earlier run, which another recipe may have made."""
         if rank() == 0:
-            (self.folder / STATE).unlink(missing_ok=True)
+            writable(self.folder / STATE).unlink(missing_ok=True)
 
     def resume(self) -> None:
         """Take up the state that an earlier run left. Raises UserError if there is none, it was made otherwise, or is broken.

@@ -40,6 +40,12 @@ def refuse_to_overwrite(folder: Path) -> None:
         raise UserError(f"{folder}: holds a run already; --resume_training goes on with it, --overwrite begins anew")
 
 
+def names_written(epochs: int, keep_every: int) -> list[str]:
+    """What a training writes in its folder; see Progress for keep_every."""
+    kept = range(keep_every, epochs + 1, keep_every) if keep_every else ()
+    return [*TRAINING.names(kept), "classes.tsv", "samples.png"]
+
+
 def describe_data(data: TrainingSet, paths: Sequence[Path], run: Run) -> dict[str, Any]:
     """Say what the sources at the paths hold and what is odd about them; returns what tells these data from others."""
     for source, path in zip(data.sources, paths, strict=True):

@@ -11,6 +11,7 @@ import pytest
 from magface_al.command.run import Run
 from magface_al.faces.identities import parent_folder
 from magface_al.finetuning.held_out import suggest_evaluation
+from magface_al.finetuning.recipe import SplitRecipe
 from magface_al.pairs.chosen import is_mined
 from magface_al.pairs.pair_file import Pair, PairFile, read_pairs
 
@@ -118,6 +119,44 @@ def test_without_names_or_a_slice_the_next_step_is_to_ask(run_script, tmp_path, 
     assert suggested(done) == command.split()
 
 
+@pytest.mark.slow(4)
+def test_people_who_were_trained_on_get_no_verdict(run_script, tmp_path, faces, tiny_checkpoint):
+    run_script("create_test_feedback.py", "--dataset", faces, "--num_pairs", 120)
+    feedback = tmp_path / "test_feedback" / "feedback_pairs_test.json"
+    content = json.loads(feedback.read_text())
+    for pair in content["pairs"]:
+        pair.pop("strategy", None)
+    feedback.write_text(json.dumps(content))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "val_random_pairs.json").write_text(
+        "{}"
+    )  # of an earlier run, whose validation people these are not
+    done = finetune(run_script, tiny_checkpoint, feedback, "--split_by", "pair")
+    assert suggested(done)[0] == "create_test_feedback.py"
+    assert not (tmp_path / "out" / "val_random_pairs.json").exists()
+    for part in ("val", "train"):
+        done = run_script(
+            "evaluate_finetuned_model.py", "--checkpoint", tiny_checkpoint, "--finetuned", "out/magface_feedback_best.pth",
+            "--feedback_file", f"out/{part}_pairs.json",
+        )  # fmt: skip
+        assert "people of these pairs were trained on: the change below overstates the gain" in done.stdout
+        assert "\nno verdict: people of these pairs were trained on, expected pairs of others" in done.stdout
+        target = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())["target"]
+        assert (target["verdict"], target["drawn_at_random"]) == (None, None)
+        assert suggested(done)[0] == "create_test_feedback.py"
+
+
+def test_pairs_split_regardless_of_people_are_not_suggested(tmp_path):
+    folders(tmp_path)
+    random = {"strategy": "random"}
+    train = [mined("p0/0.png", "p1/0.png", **random), mined("p0/0.png", "p0/1.png", **random)]
+    val = [mined("p0/1.png", "p1/1.png", **random), mined("p1/1.png", "p1/2.png", **random)]
+    (command,) = suggest(tmp_path, [train, val, []], split_by="pair")
+    assert "create_test_feedback.py" in command
+    (command,) = suggest(tmp_path, [train, val, []])
+    assert command.endswith("val_pairs.json")
+
+
 def folders(tmp_path, people=6, images=3):
     for person in range(people):
         (tmp_path / f"p{person}").mkdir()
@@ -132,10 +171,10 @@ def mined(one, two, **extra):
     return Pair(one, two, label, {"strategy": "exact", **who, **extra})
 
 
-def suggest(tmp_path, parts, slices=()):
+def suggest(tmp_path, parts, slices=(), split_by="identity"):
     feedback = PairFile(tmp_path / "f.json", [pair for part in parts for pair in part])
     run = Run("x.py", {})
-    suggest_evaluation(parts, feedback, slices, [], tmp_path, 1, run)
+    suggest_evaluation(parts, feedback, slices, [], tmp_path, SplitRecipe(seed=1, split_by=split_by), run)
     return run._next
 
 

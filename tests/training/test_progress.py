@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from magface_al.command.errors import UserError, WorkError
+from magface_al.command.outputs import guarded
 from magface_al.finetuning.progress import best_embeddings, better_by, feedback_progress
 from magface_al.models.checkpoint import load_backbone, new_backbone
 from magface_al.models.weight_files import read_checkpoint
@@ -268,3 +269,12 @@ def test_a_state_of_another_shape_is_refused_in_one_line(tmp_path, start, change
     with pytest.raises(UserError, match=f"training_state.pth: {message}") as refused:
         feedback(tmp_path, start).resume()
     assert "\n" not in str(refused.value)
+
+
+def test_a_state_that_is_an_input_is_not_forgotten(tmp_path, start):
+    progress = training(tmp_path / "out", start)
+    progress.record(entry(1))
+    state = tmp_path / "out" / "training_state.pth"
+    with guarded({"init": state}), pytest.raises(UserError, match="is an input"):
+        progress.forget()
+    assert state.exists()
