@@ -8,6 +8,7 @@ about as many questions. Pairs whose label is known already are no part of the s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,7 +100,8 @@ def draw_slice(
     near = _Near(unit, np.unique(np.sort(pairs, axis=1), axis=0), known, strata.threshold)
     sizes = scanned.strata.copy()
     unanswered = known.asked[~known.implies(known.asked)]
-    for gone in (unanswered, *near.parts, *(pairs for pairs, _ in known.implied())):  # no pair is in two of them
+    implied = (pairs for pairs, _ in known.implied())
+    for gone in chain([unanswered, *near.parts], implied):  # no pair is in two of them
         sizes -= np.bincount(strata.of(pair_cosines(unit, gone)), minlength=len(sizes))
     lists = {s: found[~near.excludes(found)] for s, (found, _) in scanned.listed.items()}
     lists |= {len(sizes) + k: found for k, found in enumerate(near.parts)}
