@@ -68,7 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_identity_options(
         choice, ["parent_dir", "list"], "who an image shows: the name of its folder, or --identity_list"
     )
-    choice.add_argument("--seed", type=int, default=42, help="seed of the random choices and of the order in the file")
+    choice.add_argument(
+        "--seed", type=numbers.seed, default=42, help="seed of the random choices and of the order in the file"
+    )
     cli.add_device_options(parser)
     return parser
 

@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output_dir", type=OutputFolder, default=OutputFolder("test_feedback"), help="folder for everything written"
     )
-    parser.add_argument("--seed", type=int, default=42, help="of every random choice")
+    parser.add_argument("--seed", type=numbers.seed, default=42, help="of every random choice")
     return parser
 
 

@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     errors.add_argument(
         "--max_fn", type=numbers.non_negative_int, help="most false negatives to save, worst first (default: all)"
     )
-    errors.add_argument("--seed", type=int, default=42, help="of the bootstrap behind the intervals")
+    errors.add_argument("--seed", type=numbers.seed, default=42, help="of the bootstrap behind the intervals")
     model_flags.add_checkpoint_options(parser, required=False)
     cli.add_device_options(parser, batch_size=128)
     return parser

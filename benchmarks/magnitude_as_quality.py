@@ -65,7 +65,9 @@ FAULTS: dict[str, dict[str, Callable[[float], tuple[Any, Any]]]] = {
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.new_parser(__doc__)
     parser.add_argument("--people", type=numbers.positive_int, default=60, help="drawn people, two pictures each")
-    parser.add_argument("--seed", type=int, default=1001, help="of the people; the demo model was trained on others")
+    parser.add_argument(
+        "--seed", type=numbers.seed, default=1001, help="of the people; the demo model was trained on others"
+    )
     model_flags.add_checkpoint_options(parser)
     cli.add_device_options(parser, batch_size=model_flags.ModelChoice.batch_size)
     return parser

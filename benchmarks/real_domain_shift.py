@@ -200,7 +200,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--people", type=numbers.positive_int, default=PEOPLE, help="people to learn from, and as many held out"
     )
     parser.add_argument("--resamples", type=numbers.positive_int, default=200, help="bootstrap resamples of the people")
-    parser.add_argument("--seed", type=int, default=0, help="of the people, the camera and the answers")
+    parser.add_argument("--seed", type=numbers.seed, default=0, help="of the people, the camera and the answers")
     return parser
 
 

@@ -326,6 +326,21 @@ def test_pairs_and_feedback_must_be_two_files(questions, run_script):
     assert "pairs.json: would be written over, and is an input (--pairs_file)" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("flag", "name"), [("--pairs_file", "f.csv"), ("--pairs_file", "f.sqlite"), ("--gold", "f.json.bak")]
+)
+def test_what_stands_beside_the_feedback_file_is_no_input_either(questions, run_script, flag, name):
+    """Seen at the start: the page would otherwise take answers that no export can write."""
+    (questions / name).write_text(json.dumps([{"image1": "a", "image2": "b", "label": 1}]))
+    before = (questions / name).read_bytes()
+    files = {"--pairs_file": "pairs.json", flag: name}
+    words = [word for item in files.items() for word in item]
+    done = run_script("label_pairs.py", *words, "--feedback_file", "f.json", code=2)
+    assert f"{name}: would be written over, and is an input ({flag})" in done.stderr
+    assert [path.name for path in questions.glob("f.*")] == [name]
+    assert (questions / name).read_bytes() == before
+
+
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])
 def test_without_the_extra_the_message_says_what_to_install(questions, run_process, package):
     (questions / f"{package}.py").write_text(f"raise ModuleNotFoundError('no', name='{package}')")

@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--feedback_file", type=OutputPath, required=True, metavar="FEEDBACK.json", help="file to write"
     )
     parser.add_argument("--noise", type=numbers.interval("[0, 1)"), default=0.0, help="probability of a wrong answer")
-    parser.add_argument("--seed", type=int, default=42, help="of the wrong answers")
+    parser.add_argument("--seed", type=numbers.seed, default=42, help="of the wrong answers")
     return parser
 
 

@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=numbers.positive_int, default=8, help="passes over the images")
     parser.add_argument("--batch_size", type=numbers.positive_int, default=64, help="images a step")
     parser.add_argument("--lr", type=numbers.positive_float, default=2e-3, help="highest learning rate of AdamW")
-    parser.add_argument("--seed", type=int, default=1, help="of the people, the weights and the order")
+    parser.add_argument("--seed", type=numbers.seed, default=1, help="of the people, the weights and the order")
     return parser
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -122,7 +121,7 @@ def _exit_code(
         surroundings.check(distributed)
         debug = vars(args).pop("debug")
         report = Run(script, vars(args))
-        first = not distributed or os.environ.get("RANK", "0") == "0"
+        first = not distributed or surroundings.launched("RANK", 0) == 0
         with stopping(), guarded(vars(args), claiming=first):
             try:
                 main(args, report)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+MOST = 2**31 - 1  # that a flag takes of anything: what C libraries hold in an int
+LARGEST_SEED = 2**32 - 1
+
 
 def is_whole(text: str) -> bool:
     """Whether files mean a whole number of at least 0 by it: ASCII digits alone, fewer than 19, so that int64 holds it.
@@ -26,7 +29,7 @@ def positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
-    return value
+    return _at_most(MOST, value, text)
 
 
 def non_negative_int(text: str) -> int:
@@ -34,6 +37,20 @@ def non_negative_int(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative")
+    return _at_most(MOST, value, text)
+
+
+def seed(text: str) -> int:
+    """A seed of random numbers that NumPy and PyTorch both take."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return _at_most(LARGEST_SEED, value, text)
+
+
+def _at_most(most: int, value: int, text: str) -> int:
+    if value > most:
+        raise argparse.ArgumentTypeError(f"{text} is above {most}")
     return value
 
 

@@ -55,7 +55,20 @@ def handling(numbers: Iterable[int], handler: Callable[[int, FrameType | None], 
 
 @contextmanager
 def stopping() -> Iterator[None]:
-    """While a script runs, the two signals raise Stopped."""
+    """While a script runs, the two signals raise Stopped. From its end on they and Ctrl-C change nothing.
+
+    The process is about to end with a code of its own, and what Python does last takes a while, in which a further signal would
+    end it as a raw one. Python's finalization leaves what is ignored ignored. A caller that goes on sets its handlers anew.
+    """
     _received.clear()
-    with handling(_ENDING, stop):
+    if threading.current_thread() is not threading.main_thread():
         yield
+        return
+    try:
+        for number in _ENDING:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):  # see handling
+                signal.signal(number, stop)
+        yield
+    finally:
+        for number in (signal.SIGINT, *_ENDING):
+            signal.signal(number, signal.SIG_IGN)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from magface_al.command.errors import UserError
+from magface_al.command.numbers import is_whole
 
 
 def prepare() -> None:
@@ -60,10 +61,22 @@ def _has_home() -> bool:
     return home.is_dir() and os.access(home, os.W_OK | os.X_OK)
 
 
+def launched(name: str, otherwise: int, least: int = 0) -> int:
+    """A number that whoever starts several processes puts into the environment; empty is unset. Raises UserError."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return otherwise
+    if not is_whole(text) or int(text) < least:
+        raise UserError(
+            f"{name} is {text[:40]!r} in the environment, expected a whole number from {least}, or unset it"
+        )
+    return int(text)
+
+
 def check(distributed: bool) -> None:
     """Raises UserError where the run could not be right. distributed: the script may be one of several processes."""
-    processes = os.environ.get("WORLD_SIZE", "1")
-    if not distributed and processes != "1":
+    processes = launched("WORLD_SIZE", 1, least=1)
+    if not distributed and processes > 1:
         raise UserError(
             f"started as one of {processes} processes (WORLD_SIZE), and only train.py shares its work: start it once"
         )

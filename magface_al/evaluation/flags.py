@@ -38,7 +38,7 @@ def add_bootstrap_options(group: argparse._ActionsContainer, when: str = "") -> 
     """--resamples, --seed. when: the case in which they are used, for --help."""
     meaning = f"{when}bootstrap resamples of the people behind the intervals"
     group.add_argument("--resamples", type=numbers.positive_int, default=bootstrap.RESAMPLES, help=meaning)
-    group.add_argument("--seed", type=int, default=bootstrap.SEED, help="of the bootstrap")
+    group.add_argument("--seed", type=numbers.seed, default=bootstrap.SEED, help="of the bootstrap")
 
 
 def require_model(checkpoint: object, features_list: object) -> None:

@@ -69,6 +69,6 @@ def add_split_options(parser: argparse.ArgumentParser) -> None:
         "validation figure that chooses the best epoch; auc and eer rank every pair of the validation images with names"
     )
     group.add_argument("--select_by", choices=HIGHER_IS_BETTER, default=SplitRecipe.select_by, help=chooses)
-    add("seed", "of the split, the order and the mirroring", type=int)
+    add("seed", "of the split, the order and the mirroring", type=numbers.seed)
     again = "go on after the last epoch in --output_dir"
     group.add_argument("--resume_training", action="store_true", help=again)

@@ -35,6 +35,11 @@ class Unread:
     content: PairFile
 
 
+def backup_of(path: Path) -> Path:
+    """Where the feedback file from before a run is kept."""
+    return path.with_name(path.name + ".bak")
+
+
 class FeedbackFile:
     """One feedback file and its database. The file is never written over while it says what the database does not know.
 
@@ -103,8 +108,7 @@ class FeedbackFile:
     def _keep(self) -> None:
         """A copy, not the file itself under another name, so that at no moment it is missing."""
         if not self._kept:
-            backup = self.path.with_name(self.path.name + ".bak")
-            with open_regular(self.path) as old, replacing(backup, "wb", durable=True) as new:
+            with open_regular(self.path) as old, replacing(backup_of(self.path), "wb", durable=True) as new:
                 shutil.copyfileobj(old, new)
             self._kept = True
 

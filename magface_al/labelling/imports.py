@@ -46,7 +46,7 @@ def events_of_feedback(feedback: PairFile, asked: Sequence[Pair] = ()) -> list[E
     """The answers that a feedback file (or any labelled pairs file) holds; inferred labels are none.
 
     The label is what every script reads: one that says something else than the answer beside it was changed by hand, and
-    counts as a ruling.
+    counts as a ruling. No label beside "same" or "different" was taken away by hand: the ruling is unsure.
 
     asked  pairs of the pairs file: what that says itself (a bare label, say) is no answer
     """
@@ -62,9 +62,9 @@ def events_of_feedback(feedback: PairFile, asked: Sequence[Pair] = ()) -> list[E
             if vote.get("answer") in ANSWERS:
                 kind = "ruling" if vote.get("ruling") is True else "answer"
                 events.append(_event(key, kind, vote.get("annotator"), vote["answer"], vote, feedback.path.name))
-        if label is not None and stated not in (None, label):
+        if stated is not None and stated != label and (label or stated in (ANSWER_SAME, ANSWER_DIFFERENT)):
             later = {"labeled_at": f"later than {pair.extra.get('labeled_at')}"}  # so that it can be changed again
-            events.append(_event(key, "ruling", None, label, later, feedback.path.name))
+            events.append(_event(key, "ruling", None, label or UNSURE, later, feedback.path.name))
     return events
 
 

@@ -25,6 +25,9 @@ from magface_al.labelling.feedback_file import ChangedMeanwhileError, FeedbackFi
 from magface_al.labelling.state import State
 from magface_al.pairs.pair_file import Pair, PairFile
 
+# of a feedback file with both labels of a pair; see Answers.verdict
+LAST_COUNTS = "one annotator's last answer counts, and two annotators' answers are a disagreement"
+
 
 class Labeller:
     """Records, hands out and exports. Every public method may be called from any thread."""
@@ -217,6 +220,8 @@ class Labeller:
         with self._lock:
             count = self._feedback.take_in(unread, self._pair_file)
             self._load()
+            for text in both_labels_note(unread.content, LAST_COUNTS):
+                self.note(text)
             if count:
                 self.note(taken_in_words(count, self.feedback_path, self._store.path))
 
@@ -229,6 +234,13 @@ class Labeller:
         """Let go of the database, once whoever uses it has done so; again changes nothing."""
         with self._export_lock, self._lock:
             self._store.close()
+
+
+def both_labels_note(file: PairFile, outcome: str) -> Iterator[str]:
+    """What to say, if anything, of a file that labels one pair both same and different, and what becomes of it."""
+    if both := file.with_both_labels():
+        told = counted(len(both), "pair has", "pairs have")
+        yield f"{file.path}: {told} both labels (first: pairs {both[0][0]} and {both[0][1]}); {outcome}"
 
 
 def taken_in_words(count: int, feedback_path: Path, database: Path) -> str:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Self
 
 from magface_al.command.errors import UserError, WorkError
+from magface_al.command.outputs import writable
 from magface_al.command.words import counted
 from magface_al.labelling.answer_store import AnswerStore, open_store
 from magface_al.labelling.assignment import Settings
 from magface_al.labelling.catalogue import Catalogue
-from magface_al.labelling.feedback_file import FeedbackFile
+from magface_al.labelling.feedback_file import FeedbackFile, backup_of
 from magface_al.labelling.imports import beside_damage, events_of_label_studio
-from magface_al.labelling.labeller import Labeller, taken_in_words
+from magface_al.labelling.labeller import LAST_COUNTS, Labeller, both_labels_note, taken_in_words
 from magface_al.pairs.pair_file import PairFile
 
 
@@ -58,8 +59,7 @@ def open_labeller(
     """
     path = feedback_path.with_suffix(".sqlite")
     csv_path = csv_path or feedback_path.with_suffix(".csv")
-    if len({feedback_path, csv_path, path}) < 3:
-        raise UserError(f"--feedback_file {feedback_path}: the CSV or the database gets that name too; end it in .json")
+    _check_names(feedback_path, csv_path, path)
     feedback_path.parent.mkdir(parents=True, exist_ok=True)
     store, aside = open_store(path)
     if aside:
@@ -70,6 +70,8 @@ def open_labeller(
         if unread := feedback.read():
             is_new = store.is_empty()
             count = feedback.take_in(unread, pair_file)
+            for text in both_labels_note(unread.content, LAST_COUNTS):
+                note(text)
             if is_new:
                 taken_in.append((feedback_path, "the answers that it holds"))
             elif count:
@@ -90,6 +92,15 @@ def open_labeller(
         raise
 
 
+def _check_names(feedback_path: Path, csv_path: Path, database: Path) -> None:
+    """Raises UserError where what stands beside the feedback file would meet another file: now, and not when it is written,
+    with answers given meanwhile."""
+    if len({feedback_path, csv_path, database}) < 3:
+        raise UserError(f"--feedback_file {feedback_path}: the CSV or the database gets that name too; end it in .json")
+    for derived in (csv_path, database, backup_of(feedback_path)):
+        writable(derived)
+
+
 def _note_unknown(tasks: int, pair_file: PairFile, note: Callable[[str], None]) -> None:
     if tasks:
         one, many = "task that names no pair of", "tasks that name no pair of"
@@ -97,7 +108,7 @@ def _note_unknown(tasks: int, pair_file: PairFile, note: Callable[[str], None]) 
 
 
 def _note_state(store: AnswerStore, catalogue: Catalogue, note: Callable[[str], None]) -> None:
-    for text in store.notes:
+    for text in (*store.notes, *both_labels_note(catalogue.pair_file, "the last entry counts")):
         note(text)
     if damaged := len(store.unreadable):
         note(f"{store.path}: {counted(damaged, 'row is', 'rows are')} damaged and left out")

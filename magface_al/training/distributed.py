@@ -12,6 +12,7 @@ import torch
 from torch import distributed as dist
 
 from magface_al.command.errors import UserError
+from magface_al.command.surroundings import launched
 from magface_al.models.device import pick_device
 
 Result = TypeVar("Result")
@@ -40,10 +41,16 @@ def together(work: Callable[[torch.device], Result], choice: str, force_cpu: boo
 
 
 def _join(choice: str, force_cpu: bool, meeting: str) -> torch.device:
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = launched("WORLD_SIZE", 1, least=1)
     if processes == 1:
         return pick_device(choice, force_cpu)
-    local, here = int(os.environ["LOCAL_RANK"]), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    needed = ("RANK", "LOCAL_RANK", *(("MASTER_ADDR", "MASTER_PORT") if meeting == "env://" else ()))
+    if absent := [name for name in needed if not os.environ.get(name, "").strip()]:
+        raise UserError(
+            f"started as one of {processes} processes (WORLD_SIZE) without {', '.join(absent)}: start it with torchrun, which "
+            "sets them, or unset WORLD_SIZE"
+        )
+    local, here = launched("LOCAL_RANK", 0), launched("LOCAL_WORLD_SIZE", 1, least=1)
     cuda = torch.cuda.is_available() and not force_cpu and choice != "cpu"
     if cuda and here > torch.cuda.device_count():
         raise UserError(
@@ -56,7 +63,7 @@ def _join(choice: str, force_cpu: bool, meeting: str) -> torch.device:
     dist.init_process_group(
         "nccl" if cuda else "gloo",
         meeting,
-        rank=int(os.environ["RANK"]),
+        rank=launched("RANK", 0),
         world_size=processes,
         device_id=device if cuda else None,
     )

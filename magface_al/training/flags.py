@@ -10,7 +10,14 @@ from typing import Any
 
 from magface_al.command import cli
 from magface_al.command.errors import UserError
-from magface_al.command.numbers import interval, non_negative_float, non_negative_int, positive_float, positive_int
+from magface_al.command.numbers import (
+    interval,
+    non_negative_float,
+    non_negative_int,
+    positive_float,
+    positive_int,
+    seed,
+)
 from magface_al.command.outputs import OutputFolder
 from magface_al.embedding import model_flags
 from magface_al.models.architectures import DEFAULT as DEFAULT_ARCH
@@ -155,7 +162,7 @@ def add_recipe_options(group: Group) -> None:
         PRECISIONS,
         "of the backbone; auto is bf16 on a GPU, fp32 on a CPU; the head is always fp32",
     )
-    number(group, "seed", non_negative_int, "of the weights, the order and the augmentation")
+    number(group, "seed", seed, "of the weights, the order and the augmentation")
 
 
 def add_augmentation_options(group: Group) -> None:

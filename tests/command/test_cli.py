@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from magface_al.command import cli
+from magface_al.command import cli, numbers
 from magface_al.command.claims import Claim
 from magface_al.command.errors import UserError, WorkError
 from magface_al.command.outputs import OutputPath
@@ -107,6 +107,7 @@ def toy(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.delenv("WORLD_SIZE", raising=False)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def run(main, *flags):
         parser = cli.new_parser("toy")
@@ -116,6 +117,8 @@ def toy(monkeypatch, tmp_path, capsys):
         monkeypatch.setattr(sys, "argv", ["toy.py", *map(str, flags)])
         with pytest.raises(SystemExit) as ended:
             cli.run(parser, main)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         return ended.value.code, capsys.readouterr().err
 
     return run
@@ -187,3 +190,40 @@ def test_a_sub_command_takes_debug_on_either_side():
         True,
         False,
     ]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(("first", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_while_python_ends_changes_no_exit_code(first, second, code):
+    """At the very last of what Python calls, when the error has been said."""
+    probe = (
+        "import atexit, os\nfrom magface_al.command import cli\n"
+        f"atexit.register(lambda: (os.kill(os.getpid(), {int(second)}), print('still here')))\n"
+        f"cli.run(cli.new_parser('toy'), lambda args, run: os.kill(os.getpid(), {int(first)}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, "still here\n"), done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("size", ["", " 1", "01", " "])
+def test_one_process_is_one_however_it_is_written(toy, monkeypatch, size):
+    monkeypatch.setenv("WORLD_SIZE", size)
+    assert toy(lambda args, run: None) == (0, "")
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "two", "1.0"])
+def test_a_number_of_processes_that_is_none_is_refused(toy, monkeypatch, size):
+    monkeypatch.setenv("WORLD_SIZE", size)
+    code, said = toy(lambda args, run: None)
+    assert (code, said.count("\n")) == (2, 1)
+    assert f"WORLD_SIZE is {size!r} in the environment, expected a whole number from 1" in said
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_seed_is_checked_at_the_door(script):
+    parser = load_script(script).build_parser()
+    for action in parser._actions:
+        if action.dest == "seed":
+            assert action.type is numbers.seed

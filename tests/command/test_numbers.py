@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+import numpy as np
 import pytest
+import torch
 
 from magface_al.command import numbers
 
@@ -39,7 +41,13 @@ def test_a_text_that_is_no_number_is_refused_by_the_name_of_the_interval(capsys)
     ("kind", "text"),
     [
         (numbers.positive_int, "0"),
+        (numbers.positive_int, "2147483648"),
+        (numbers.positive_int, "9" * 20),
         (numbers.non_negative_int, "-1"),
+        (numbers.non_negative_int, "2147483648"),
+        (numbers.seed, "-1"),
+        (numbers.seed, "4294967296"),
+        (numbers.seed, "1" + "0" * 23),
         (numbers.positive_float, "0"),
         (numbers.positive_float, "inf"),
         (numbers.positive_float, "nan"),
@@ -50,3 +58,11 @@ def test_a_text_that_is_no_number_is_refused_by_the_name_of_the_interval(capsys)
 def test_the_other_types_refuse_in_words(kind, text):
     with pytest.raises(argparse.ArgumentTypeError, match=f"^{text} is "):
         kind(text)
+
+
+def test_the_largest_seed_is_one_for_both_libraries():
+    largest = numbers.seed("4294967295")
+    np.random.default_rng(largest)
+    torch.Generator().manual_seed(largest)
+    assert numbers.seed("0") == 0
+    assert numbers.positive_int("2147483647") == numbers.non_negative_int("2147483647") == 2**31 - 1

@@ -290,3 +290,70 @@ def test_an_imported_answer_whose_row_is_damaged_is_imported_again_as_often_as_t
                 assert one.labels() == [1, 0, None, None]
                 taken_in = "feedback.json held 1 answer that feedback.sqlite did not have; taken in"
                 assert one.notes.count(taken_in) == notes
+
+
+BOTH = "one annotator's last answer counts, and two annotators' answers are a disagreement"
+
+
+def write_both(name, *people):
+    """A file that calls the first pair same, then (the other way round) different."""
+    names = [{"annotator": who} for who in people] or [{}, {}]
+    pairs = [{"image1": "a.png", "image2": "0.png", "label": 1, **names[0]}, {"image1": "a.png", "image2": "1.png", "label": 1},
+             {"image1": "0.png", "image2": "a.png", "label": 0, **names[1]}]  # fmt: skip
+    Path(name).write_text(json.dumps({"pairs": pairs}))
+
+
+@pytest.mark.parametrize(
+    ("people", "label", "answer"),
+    [((), 0, "different"), (("ann", "ann"), 0, "different"), (("ann", "bob"), None, "disagreement")],
+)
+def test_of_a_feedback_file_with_both_labels_it_is_said_what_becomes_of_them(folder, people, label, answer):
+    write_both("feedback.json", *people)
+    with Opened() as one:
+        assert one.notes == [f"feedback.json: 1 pair has both labels (first: pairs 0 and 2); {BOTH}"]
+        exported = one.labeller.export()[0]
+    assert (exported.label, exported.extra["answer"]) == (label, answer)
+    with Opened() as again:
+        assert (again.notes, again.labels()) == ([], [label, 1, None, None])
+
+
+def test_both_labels_written_while_the_labeller_runs_are_said_too(folder):
+    with Opened() as one:
+        one.labels()
+        write_both("feedback.json")
+        assert one.labels() == [0, 1, None, None]
+        assert one.notes[0] == f"feedback.json: 1 pair has both labels (first: pairs 0 and 2); {BOTH}"
+
+
+def test_both_labels_in_the_pairs_file_are_said(folder):
+    write_both("pairs.json")
+    with Opened() as one:
+        assert one.notes[0] == "pairs.json: 1 pair has both labels (first: pairs 0 and 2); the last entry counts"
+        assert one.labels() == [0, 1]
+
+
+def test_a_label_that_was_taken_away_by_hand_is_unsure_until_that_is_withdrawn(folder):
+    answered(1, 0)
+    edit(lambda pairs: pairs[0].update(label=None))
+    for _ in range(2):
+        with Opened() as one:
+            assert one.labels() == [None, 0, None, None]
+            with one.labeller.reading() as state:
+                verdict = state.answers.verdict(IDS[0])
+                assert (verdict.answer, verdict.ruling.answer) == ("unsure", "unsure")
+                assert IDS[0] not in state.assignment.open
+    with Opened() as one:
+        one.send(an_undo(verdict.ruling))
+        assert one.labels() == [1, 0, None, None]
+
+
+def test_no_label_beside_an_answer_that_is_none_is_no_change(folder):
+    with Opened() as one:
+        one.send(an_event("unsure", pair=IDS[0]))
+        one.labels()
+    edit(lambda pairs: pairs[1].update(answer=["same"]))
+    with Opened() as one:
+        assert one.labels() == [None] * 4
+        with one.labeller.reading() as state:
+            assert state.answers.verdict(IDS[0]).ruling is None
+            assert state.answers.verdict(IDS[1]) is None

@@ -38,7 +38,7 @@ def open_it(tmp_path):
 
 
 def test_a_new_database_takes_up_what_the_feedback_file_holds(open_it, tmp_path):
-    write(tmp_path / "feedback.json", 1, None, answer="same", annotator="ann")
+    write(tmp_path / "feedback.json", 1, 1, answer="same", annotator="ann")
     opened, notes = open_it(None, None)
     assert opened.taken_in == [(tmp_path / "feedback.json", "the answers that it holds")]
     assert (opened.labeller.asked, notes) == (2, [])

@@ -44,7 +44,7 @@ def load_script(name):
 @contextlib.contextmanager
 def as_in_a_process(folder, name, flags):
     """What a new process has of its own, for a while: command line, folder, environment, random numbers, threads, signals."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     threads = torch.get_num_threads()
     with (
         mock.patch.object(sys, "argv", [str(ROOT / name), *map(str, flags)]),

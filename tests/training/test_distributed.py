@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import distributed as dist
 
+from magface_al.command.errors import UserError
 from magface_al.training import distributed
 
 
@@ -45,3 +46,25 @@ def test_alone_what_the_work_raises_comes_out(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with pytest.raises(KeyboardInterrupt):
         distributed.together(lambda device: (_ for _ in ()).throw(KeyboardInterrupt), "cpu", True)
+
+
+@pytest.mark.parametrize(
+    ("given", "absent"),
+    [
+        ({"RANK": "0", "LOCAL_RANK": "0"}, "MASTER_ADDR, MASTER_PORT"),
+        ({"RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}, "LOCAL_RANK"),
+    ],
+)
+def test_one_of_several_that_no_launcher_started_is_refused(monkeypatch, given, absent):
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"WORLD_SIZE": "2", **given}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=f"one of 2 processes .WORLD_SIZE. without {absent}: start it with torchrun"):
+        distributed.together(lambda device: None, "cpu", True)
+
+
+@pytest.mark.parametrize("size", ["", " 1", "01"])
+def test_one_process_is_alone_however_it_is_written(monkeypatch, size):
+    monkeypatch.setenv("WORLD_SIZE", size)
+    assert distributed.together(lambda device: distributed.world_size(), "cpu", True) == 1
