@@ -17,7 +17,7 @@ _inputs: dict[
     tuple[int, int], str
 ] = {}  # (device, inode) -> the flag that names it, or what it is, of the run in progress
 _read_from: set[Path] = set()  # the inputs' places, folders too
-_to_write: list[Path] | None = None  # the files that flags name; None: no run is in progress
+_to_write: list[Path] | None = None  # the files that flags name, and the manifest; None: no run is in progress
 
 
 class OutputPath(PosixPath):
@@ -89,6 +89,13 @@ def also_read(path: Path, what: str) -> None:
     _read_from.add(resolved(path))
     for output in _to_write:
         writable(output)
+
+
+def to_be_written(path: Path) -> Path:
+    """`writable`, now and for whatever input shows itself until the run ends: what no flag names and is written last."""
+    if _to_write is not None:
+        _to_write.append(path)
+    return writable(path)
 
 
 def writable(path: Path) -> Path:
