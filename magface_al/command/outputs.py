@@ -109,6 +109,13 @@ def writable(path: Path) -> Path:
     return path
 
 
+def writable_itself(path: Path) -> Path:
+    """`writable` for a file that others stand beside, which are found by its name. Raises UserError for a link too."""
+    if path.is_symlink():
+        raise UserError(f"{path}: a link, expected a file: others belong beside it; give the name that the link leads to")
+    return writable(path)
+
+
 def replaceable(folder: Path, reads: Iterable[Path] = ()) -> Path:
     """The same for a folder that is replaced as a whole: raises UserError where an input, or one of `reads`, lies in it."""
     final = resolved(folder)

@@ -13,10 +13,12 @@ import numpy as np
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import read_json
-from magface_al.command.outputs import writable
+from magface_al.command.outputs import writable_itself
 from magface_al.command.replacing import growing, settle, write_json
 from magface_al.embedding.fixed_text import format_fixed
 from magface_al.embedding.store import ROWS_AT_ONCE, check_embeddings, is_binary, manifest_path, paths_path
+from magface_al.embedding.origin import is_manifest
+from magface_al.faces.formats import no_picture
 from magface_al.metrics.cosine import magnitudes
 
 SAVE_EVERY = 1.0  # seconds between two records of the progress: what a kill may cost
@@ -30,7 +32,7 @@ class FeatureWriter:
     `made_from` identifies the work (list, weights, input convention): parts of other work are thrown away.
 
     Whoever uses it has claimed `path`, as every run claims its outputs. Raises UserError where a file of the store is one
-    of the run's inputs, and for a state that does not fit its parts.
+    of the run's inputs, a link, a picture, or JSON that is no manifest; and for a state that does not fit its parts.
     """
 
     def __init__(self, path: Path, made_from: dict[str, Any], *, resume: bool = True) -> None:
@@ -41,7 +43,8 @@ class FeatureWriter:
         self._finals = [path, self.failures_path, *([paths_path(path)] if is_binary(path) else [])]
         self._state_path = path.with_name(path.name + ".part.json")
         for final in (*self._finals, manifest_path(path)):
-            writable(final)
+            no_picture(writable_itself(final))
+        self._check_manifest()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._files: list[BinaryIO] = []
         try:
@@ -57,6 +60,14 @@ class FeatureWriter:
         except BaseException:
             self.close()
             raise
+
+    def _check_manifest(self) -> None:
+        """Raises UserError where the manifest's name is taken by a file of another kind, which no flag names."""
+        path = manifest_path(self.path)
+        if path.exists() and not is_manifest(path):
+            raise UserError(
+                f"{path}: is no manifest, and would be written over by that of {self.path.name}; choose another name"
+            )
 
     def _kept(self) -> list[Path]:
         """The files that grow while the images are read, in the order of the state's lengths."""
