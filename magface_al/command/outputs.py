@@ -112,7 +112,9 @@ def writable(path: Path) -> Path:
 def writable_itself(path: Path) -> Path:
     """`writable` for a file that others stand beside, which are found by its name. Raises UserError for a link too."""
     if path.is_symlink():
-        raise UserError(f"{path}: a link, expected a file: others belong beside it; give the name that the link leads to")
+        raise UserError(
+            f"{path}: a link, expected a file: others belong beside it; give the name that the link leads to"
+        )
     return writable(path)
 
 
