@@ -44,7 +44,9 @@ def no_picture(path: Path) -> Path:
     if status_of(path) is not None:
         with open_input(path, "the name of a file to write") as file:
             if kind := format_of(file.read(16)):
-                raise UserError(f"{path}: a picture ({kind.media_type}) that would be written over; choose another name")
+                raise UserError(
+                    f"{path}: a picture ({kind.media_type}) that would be written over; choose another name"
+                )
     return path
 
 
