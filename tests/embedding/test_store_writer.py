@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from magface_al.command.errors import UserError
+from magface_al.command.errors import UserError, WorkError
 from magface_al.embedding.embedder import face_batches
 from magface_al.embedding.store import manifest_path, read_features
 from magface_al.embedding.store_writer import FeatureWriter
@@ -83,3 +83,39 @@ def test_no_file_of_a_store_is_a_link(tmp_path, name):
             FeatureWriter(tmp_path / ("f.list" if name == "f.list" else "f.npy"), {})
         assert [path.name for path in tmp_path.glob("f*") if path.name != "far"] == [name]
         (tmp_path / name).unlink()
+
+
+@pytest.mark.parametrize("name", ["f.list", "f.npy"])
+@pytest.mark.parametrize("first_ends", [False, True])
+def test_two_writers_without_locks_leave_no_mixture(tmp_path, name, first_ends):
+    """Writers claim nothing themselves: two of them are two runs on a file system without locks."""
+
+    def append(writer, *names):
+        writer._save_at = 0.0  # every batch is recorded
+        writer.append(names, np.ones((len(names), 4), np.float32), [])
+
+    with FeatureWriter(tmp_path / name, {}) as first:
+        append(first, "a")
+        with FeatureWriter(tmp_path / name, {}) as second:
+            if first_ends:
+                first.finish({"script": "gen_features.py", "rows": 1})
+            else:
+                first._save_at = float("inf")  # it does not look before its end
+                first.append(["b"], np.ones((1, 4), np.float32), [])
+            with pytest.raises(
+                WorkError, match=rf"{name}\.part: was written or moved by another run too; when no other"
+            ):
+                append(second, "b", "c")
+        if not first_ends:
+            with pytest.raises(WorkError, match=r"was written or moved by another run too"):
+                first.finish({"script": "gen_features.py", "rows": 2})
+            assert not (tmp_path / name).exists()
+    if first_ends:
+        assert read_features(tmp_path / name).names == ["a"]
+    else:
+        with FeatureWriter(tmp_path / name, {}) as again:
+            assert again.rows == 1
+            append(again, "b", "c")
+            again.finish({"script": "gen_features.py", "rows": 3})
+        assert read_features(tmp_path / name).names == ["a", "b", "c"]
+        assert [path.name for path in tmp_path.iterdir() if ".part" in path.name] == []
