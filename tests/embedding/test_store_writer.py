@@ -85,37 +85,46 @@ def test_no_file_of_a_store_is_a_link(tmp_path, name):
         (tmp_path / name).unlink()
 
 
+def append(writer, *names):
+    writer._save_at = 0.0  # every batch is recorded
+    writer.append(names, np.ones((len(names), 4), np.float32), [])
+
+
+def end(writer):
+    writer.finish({"script": "gen_features.py", "rows": writer.rows})
+
+
 @pytest.mark.parametrize("name", ["f.list", "f.npy"])
 @pytest.mark.parametrize("first_ends", [False, True])
-def test_two_writers_without_locks_leave_no_mixture(tmp_path, name, first_ends):
+def test_of_two_writers_without_locks_the_one_that_notices_writes_no_more(tmp_path, name, first_ends):
     """Writers claim nothing themselves: two of them are two runs on a file system without locks."""
-
-    def append(writer, *names):
-        writer._save_at = 0.0  # every batch is recorded
-        writer.append(names, np.ones((len(names), 4), np.float32), [])
-
     with FeatureWriter(tmp_path / name, {}) as first:
         append(first, "a")
         with FeatureWriter(tmp_path / name, {}) as second:
-            if first_ends:
-                first.finish({"script": "gen_features.py", "rows": 1})
-            else:
-                first._save_at = float("inf")  # it does not look before its end
-                first.append(["b"], np.ones((1, 4), np.float32), [])
+            end(first) if first_ends else append(first, "b")
             with pytest.raises(
                 WorkError, match=rf"{name}\.part: was written or moved by another run too; when no other"
             ):
                 append(second, "b", "c")
         if not first_ends:
-            with pytest.raises(WorkError, match=r"was written or moved by another run too"):
-                first.finish({"script": "gen_features.py", "rows": 2})
-            assert not (tmp_path / name).exists()
-    if first_ends:
-        assert read_features(tmp_path / name).names == ["a"]
-    else:
-        with FeatureWriter(tmp_path / name, {}) as again:
-            assert again.rows == 1
-            append(again, "b", "c")
-            again.finish({"script": "gen_features.py", "rows": 3})
-        assert read_features(tmp_path / name).names == ["a", "b", "c"]
-        assert [path.name for path in tmp_path.iterdir() if ".part" in path.name] == []
+            end(first)
+    assert read_features(tmp_path / name).names == (["a"] if first_ends else ["a", "b"])
+
+
+@pytest.mark.parametrize("name", ["f.list", "f.npy"])
+@pytest.mark.parametrize("part", [0, 1, -1])
+def test_parts_that_another_run_has_written_too_are_not_put_in_place(tmp_path, name, part):
+    with FeatureWriter(tmp_path / name, {}) as writer:
+        append(writer, "a")
+        path = writer._kept()[part]
+        with path.with_name(path.name + ".part").open("ab") as other:
+            other.write(b"of another")
+        with pytest.raises(WorkError, match=r"was written or moved by another run too"):
+            end(writer)
+    assert not (tmp_path / name).exists()
+    with FeatureWriter(tmp_path / name, {}) as again:
+        assert again.rows == 1
+        append(again, "b")
+        end(again)
+    assert read_features(tmp_path / name).names == ["a", "b"]
+    assert [path.name for path in tmp_path.iterdir() if ".part" in path.name] == []
