@@ -40,7 +40,7 @@ def draw(path: Path, images: int) -> None:
         vectors *= (rng.uniform(10, 40, count) / np.linalg.norm(vectors, axis=1))[:, None]
         names = [f"{(start + k) // SHOTS}/{k % SHOTS}.jpg" for k in range(count)]
         writer.append(names, vectors.astype(np.float32), [])
-    writer.finish({"arguments": {"root": "."}})
+    writer.finish({"script": "a benchmark", "arguments": {"root": "."}})
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -66,14 +66,14 @@ def our_write(path: Path, names: list[str], embeddings: np.ndarray) -> None:
     writer = FeatureWriter(path, {}, resume=False)
     for start in range(0, len(names), 128):
         writer.append(names[start : start + 128], embeddings[start : start + 128], [])
-    writer.finish({})
+    writer.finish({"script": "bench_features.py"})
 
 
 def our_extract(embedder: Embedder, paths: list[Path], target: Path, batch: int) -> None:
     """As gen_features.py does it."""
     writer = FeatureWriter(target, {}, resume=False)
     embed_list([(str(path), path) for path in paths], embedder, writer, batch, workers=2)
-    writer.finish({})
+    writer.finish({"script": "bench_features.py"})
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -44,7 +44,7 @@ def draw(folder: Path, scale: float) -> None:
         rows = np.arange(start, min(start + 8192, faces))
         vectors = centres[subject[template[rows]]] + NOISE * rng.normal(size=(len(rows), D)).astype(np.float32)
         writer.append([f"{row + 1}.jpg" for row in rows], vectors, [])
-    writer.finish({"arguments": {"root": "."}})
+    writer.finish({"script": "a benchmark", "arguments": {"root": "."}})
     lines(folder / "ijbc_face_tid_mid.txt", (f"{row + 1}.jpg {template[row]} {media[row]}" for row in range(faces)))
     with (folder / "ijbc_template_pair_label.txt").open("w") as file:
         for start in range(0, pairs, 1_000_000):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from magface_al.command.errors import UserError
 from magface_al.command.files import resolved, status_of
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a full disk says
+_told = False  # that there are no locks
 LOCK_IN_FOLDER = ".lock"  # what a folder has in it while a run fills it
 
 
@@ -37,6 +39,11 @@ class Claim:
             self._remove_folders()
             if error.errno in FULL:
                 raise OSError(error.errno, error.strerror, str(path)) from None
+            if str(error.filename) == str(self.lock) and os.path.lexists(self.lock):
+                raise UserError(
+                    f"{path}: its lock file {self.lock} cannot be opened ({error.strerror}), so it may be another user's; "
+                    "remove it when no run is writing there, or choose another name"
+                ) from None
             raise UserError(
                 f"{path}: cannot be written ({error.strerror}); choose a name in a folder of your own"
             ) from None
@@ -74,14 +81,20 @@ class Claim:
 def held(descriptor: int, path: Path) -> bool:
     """Lock what was opened; False, and closed, where another process has the lock, or `path` is no longer its name.
 
-    On a file system without locks it is held at once, and nothing is ever swept.
+    On a file system without locks it is held at once, which is told once a process, and nothing is ever swept.
     """
+    global _told
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return False
-    except OSError:
+    except OSError as error:
+        if not _told:
+            _told = True
+            with suppress(OSError):  # nobody reads it
+                reason = f"no file locks here ({error.strerror}): see that one run at a time writes"
+                sys.stderr.write(f"note: {path.parent}: {reason}\n")
         return True
     ours, named = os.fstat(descriptor), status_of(path)
     if named is not None and (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino):

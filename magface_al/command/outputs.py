@@ -18,7 +18,7 @@ _inputs: dict[
     tuple[int, int], str
 ] = {}  # (device, inode) -> the flag that names it, or what it is, of the run in progress
 _read_from: set[Path] = set()  # the inputs' places, folders too
-_to_write: list[Path] | None = None  # the files that flags name; None: no run is in progress
+_to_write: list[Path] | None = None  # the files that flags name, and the manifest; None: no run is in progress
 
 
 class OutputPath(PosixPath):
@@ -92,6 +92,13 @@ def also_read(path: Path, what: str) -> None:
         writable(output)
 
 
+def to_be_written(path: Path) -> Path:
+    """`writable`, now and for whatever input shows itself until the run ends: what no flag names and is written last."""
+    if _to_write is not None:
+        _to_write.append(path)
+    return writable(path)
+
+
 def writable(path: Path) -> Path:
     """The path itself. Raises UserError if it is one of the run's inputs, or no place for a regular file."""
     identity = _regular(path)
@@ -117,6 +124,15 @@ def refuse_foreign(folder: Path, own: re.Pattern[str]) -> None:
         raise UserError(
             f"{other or folder}: was not written by this script, expected a new or empty place; choose another --output_dir"
         )
+
+
+def writable_itself(path: Path) -> Path:
+    """`writable` for a file that others stand beside, which are found by its name. Raises UserError for a link too."""
+    if path.is_symlink():
+        raise UserError(
+            f"{path}: a link, expected a file: others belong beside it; give the name that the link leads to"
+        )
+    return writable(path)
 
 
 def replaceable(folder: Path, reads: Iterable[Path] = ()) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 
 from magface_al import __version__
 from magface_al.command.files import sha256
-from magface_al.command.outputs import writable
+from magface_al.command.outputs import to_be_written
 from magface_al.command.replacing import write_json
 
 _PACKAGES = ("torch", "torchvision", "opencv-python", "numpy", "matplotlib")
@@ -44,7 +44,7 @@ class Run:
 
     @path.setter
     def path(self, path: Path) -> None:
-        self._path = writable(path)
+        self._path = to_be_written(path)
 
     def say(self, message: str) -> None:
         """Say how the work goes."""

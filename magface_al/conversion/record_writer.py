@@ -13,8 +13,9 @@ import numpy as np
 from magface_al.command.errors import UserError
 from magface_al.command.files import open_input, read_json, sha256
 from magface_al.command.numbers import whole
-from magface_al.command.outputs import writable
+from magface_al.command.outputs import writable, writable_itself
 from magface_al.command.replacing import growing, replacing, settle, write_json
+from magface_al.faces.formats import no_picture
 from magface_al.faces.preprocess import decode_picture, read_picture
 from magface_al.faces.recordio import EXACT_FLOAT32, frame, pack
 from magface_al.faces.train_list import Counts, count_entries, read_train_list
@@ -25,13 +26,13 @@ class RecordWriter:
 
     Both files grow as `.part` and appear whole when the block ends without an error. count is the number of records
     that an interrupted run has left; made_from identifies its work, and parts of other work are thrown away. Whoever uses
-    it has claimed `path` or its folder, as every run claims its outputs.
+    it has claimed `path` or its folder, as every run claims its outputs. Raises UserError for a link and for a picture.
     """
 
     def __init__(self, path: Path, made_from: dict[str, str]) -> None:
         self.path = path
         for final in self._finals():
-            writable(final)
+            no_picture(writable_itself(final))
         path.parent.mkdir(parents=True, exist_ok=True)
         self._parts = [final.with_name(final.name + ".part") for final in self._finals()]
         self._state = path.with_name(path.name + ".part.json")

@@ -81,3 +81,12 @@ class Origin:
                 f"{store}: its images were read as {recorded.name()}, expected {preprocessing.name()} as for {checkpoint}; "
                 "run gen_features.py again, or give the --preprocessing it was made with"
             )
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether a file is a manifest, of whatever script and version: JSON that names its script."""
+    try:
+        entries = read_json(path)
+    except UserError:
+        return False
+    return isinstance(entries, dict) and "script" in entries

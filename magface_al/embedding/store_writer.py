@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -11,12 +12,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from magface_al.command.errors import UserError
-from magface_al.command.files import read_json
-from magface_al.command.outputs import writable
+from magface_al.command.errors import UserError, WorkError
+from magface_al.command.files import read_json, status_of
+from magface_al.command.outputs import writable_itself
 from magface_al.command.replacing import growing, settle, write_json
 from magface_al.embedding.fixed_text import format_fixed
+from magface_al.embedding.origin import is_manifest
 from magface_al.embedding.store import ROWS_AT_ONCE, check_embeddings, is_binary, manifest_path, paths_path
+from magface_al.faces.formats import no_picture
 from magface_al.metrics.cosine import magnitudes
 
 SAVE_EVERY = 1.0  # seconds between two records of the progress: what a kill may cost
@@ -30,7 +33,7 @@ class FeatureWriter:
     `made_from` identifies the work (list, weights, input convention): parts of other work are thrown away.
 
     Whoever uses it has claimed `path`, as every run claims its outputs. Raises UserError where a file of the store is one
-    of the run's inputs, and for a state that does not fit its parts.
+    of the run's inputs, a link, a picture, or JSON that is no manifest; and for a state that does not fit its parts.
     """
 
     def __init__(self, path: Path, made_from: dict[str, Any], *, resume: bool = True) -> None:
@@ -41,7 +44,8 @@ class FeatureWriter:
         self._finals = [path, self.failures_path, *([paths_path(path)] if is_binary(path) else [])]
         self._state_path = path.with_name(path.name + ".part.json")
         for final in (*self._finals, manifest_path(path)):
-            writable(final)
+            no_picture(writable_itself(final))
+        self._check_manifest()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._files: list[BinaryIO] = []
         try:
@@ -51,12 +55,21 @@ class FeatureWriter:
             self._save_at = 0.0  # on time.monotonic(): the first batch is recorded at once
             self._files = [growing(_part(final), path) for final in self._kept()]
             self._rows_file, self._failures_file, *self._paths_file, self._magnitudes_file = self._files
-            for file, length in zip(self._files, state["lengths"], strict=True):
+            self._lengths: list[int] = state["lengths"]  # in bytes, with what this run has written
+            for file, length in zip(self._files, self._lengths, strict=True):
                 file.truncate(length)
                 file.seek(length)
         except BaseException:
             self.close()
             raise
+
+    def _check_manifest(self) -> None:
+        """Raises UserError where the manifest's name is taken by a file of another kind, which no flag names."""
+        path = manifest_path(self.path)
+        if path.exists() and not is_manifest(path):
+            raise UserError(
+                f"{path}: is no manifest, and would be written over by that of {self.path.name}; choose another name"
+            )
 
     def _kept(self) -> list[Path]:
         """The files that grow while the images are read, in the order of the state's lengths."""
@@ -109,41 +122,57 @@ class FeatureWriter:
             with suppress(OSError):  # a full disk, which has been told already
                 file.close()
 
+    def _write(self, file: BinaryIO, data: bytes | memoryview) -> None:
+        file.write(data)
+        self._lengths[self._files.index(file)] += memoryview(data).nbytes
+
+    def _check_alone(self) -> None:
+        """Raises WorkError unless every part is this run's alone: where there are no locks, another may write it too."""
+        for file, final, length in zip(self._files, self._kept(), self._lengths, strict=True):
+            ours, named = os.fstat(file.fileno()), status_of(_part(final))
+            if named is None or not os.path.samestat(ours, named) or ours.st_size != length:
+                raise WorkError(
+                    f"{_part(final)}: was written or moved by another run too; when no other writes {self.path.name}, give "
+                    "the same command again"
+                )
+
     def append(self, names: Sequence[str], embeddings: np.ndarray, failures: Sequence[tuple[str, str]]) -> None:
         """Add the rows of one batch (float [B, D]) and its failures (path, reason), and record the progress.
 
-        Raises WorkError for embeddings that are no ordinary numbers, OSError with the store's name for a full disk.
+        Raises WorkError for embeddings that are no ordinary numbers and where another run writes the store, OSError with the store's name for a full disk.
         """
         check_embeddings(names, np.asarray(embeddings))
+        self._check_alone()  # before it writes into what another has put in place
         if len(names):
             self._write_rows(names, np.ascontiguousarray(embeddings, dtype="<f4"))
-        self._failures_file.write(_encode(f"{name}\t{reason}\n" for name, reason in failures))
+        self._write(self._failures_file, _encode(f"{name}\t{reason}\n" for name, reason in failures))
         self.consumed += len(names) + len(failures)
         self.rows += len(names)
         self.failed += len(failures)
+        for file in self._files:
+            file.flush()
         if time.monotonic() >= self._save_at:
             self._save_state()
 
     def _save_state(self) -> None:
-        for file in self._files:
-            file.flush()
+        self._check_alone()
         counts = {"consumed": self.consumed, "rows": self.rows, "failed": self.failed, "dimensions": self.dimensions}
-        lengths = [file.tell() for file in self._files]
-        write_json(self._state_path, {"made_from": self.made_from, **counts, "lengths": lengths})
+        write_json(self._state_path, {"made_from": self.made_from, **counts, "lengths": self._lengths})
         self._save_at = time.monotonic() + SAVE_EVERY
 
     def _write_rows(self, names: Sequence[str], embeddings: np.ndarray) -> None:
-        self._magnitudes_file.write(magnitudes(embeddings).astype("<f4").data)
+        self._write(self._magnitudes_file, magnitudes(embeddings).astype("<f4").data)
         if is_binary(self.path):
             if self.dimensions is None:
-                self._rows_file.write(_npy_header(0, embeddings.shape[1]))
-            self._rows_file.write(embeddings.data)
-            self._paths_file[0].write(_encode(f"{name}\n" for name in names))
+                self._write(self._rows_file, _npy_header(0, embeddings.shape[1]))
+            self._write(self._rows_file, embeddings.data)
+            self._write(self._paths_file[0], _encode(f"{name}\n" for name in names))
         else:
             for start in range(0, len(names), ROWS_AT_ONCE):
                 text = format_fixed(embeddings[start : start + ROWS_AT_ONCE])
                 lines = zip(names[start : start + ROWS_AT_ONCE], text, strict=True)
-                self._rows_file.write(b"".join(_encode([name, " "]) + row.tobytes() + b"\n" for name, row in lines))
+                text_lines = b"".join(_encode([name, " "]) + row.tobytes() + b"\n" for name, row in lines)
+                self._write(self._rows_file, text_lines)
         self.dimensions = embeddings.shape[1]
 
     def magnitude_summary(self) -> dict[str, float]:
@@ -164,10 +193,11 @@ class FeatureWriter:
         return _part(self.failures_path).replace(self.failures_path)
 
     def finish(self, manifest: dict[str, Any]) -> None:
-        """Put the whole store in place of an older one.
+        """Put the whole store in place of an older one. Raises WorkError where another run has written into it.
 
         The old manifest goes first: a binary store without one is refused, so no mixture of two is ever read.
         """
+        self._check_alone()
         for file in self._files:
             settle(file, self.path)
         if is_binary(self.path):

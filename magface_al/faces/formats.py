@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
+
+from magface_al.command.errors import UserError
+from magface_al.command.files import open_input, status_of
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,17 @@ def format_of(data: bytes) -> Format | None:
 def is_image(name: str) -> bool:
     """Whether a file's name says that it is a picture: the one place that decides which files of a folder are read."""
     return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def no_picture(path: Path) -> Path:
+    """The path itself, of a file to write. Raises UserError where a picture stands: lists name pictures, flags do not."""
+    if status_of(path) is not None:
+        with open_input(path, "the name of a file to write") as file:
+            if kind := format_of(file.read(16)):
+                raise UserError(
+                    f"{path}: a picture ({kind.media_type}) that would be written over; choose another name"
+                )
+    return path
 
 
 def suffix_of(data: bytes) -> str:

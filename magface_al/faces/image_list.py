@@ -1,6 +1,6 @@
 """The image list: one path a line, further columns ignored; read as a stream, because lists can be long.
 
-Columns are those of list_lines. A line without a tab that is a file as a whole is one path, whatever spaces it has, so
+Columns are those of list_lines. Locks and private files of runs are passed over, as `find` lists them too. A line without a tab that is a file as a whole is one path, whatever spaces it has, so
 that `find` can write the list.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from magface_al.command.errors import UserError
 from magface_al.command.files import exists, read_lines
+from magface_al.command.replacing import is_temporary
 from magface_al.faces.list_lines import columns
 
 
@@ -63,6 +64,8 @@ def _is_file(path: Path) -> bool:
 
 
 def _names(path: Path, root: Path) -> Iterator[tuple[int, str]]:
-    """(line number, path) without blank lines."""
+    """(line number, path) without blank lines and temporary files."""
     for number, line in read_lines(path, "a text file with one image path a line"):
-        yield number, image_columns(line, root)[0]
+        name = image_columns(line, root)[0]
+        if not is_temporary(name.rpartition("/")[2]):
+            yield number, name

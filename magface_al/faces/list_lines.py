@@ -13,6 +13,7 @@ from pathlib import Path
 
 from magface_al.command.errors import UserError
 from magface_al.command.replacing import replacing
+from magface_al.faces.formats import no_picture
 
 
 def columns(line: str, counts: Collection[int] = ()) -> list[str]:
@@ -49,11 +50,11 @@ def listable(value: object) -> str:
 
 @contextmanager
 def list_file(path: Path) -> Iterator[Callable[[str], None]]:
-    """A function that writes a line, to a list that is written whole or not at all.
+    """A function that writes a line, to a list that is written whole or not at all, and over no picture.
 
     File names that are not UTF-8 get the bytes back that reading has left in them.
     """
-    with replacing(path, "wb") as file:
+    with replacing(no_picture(path), "wb") as file:
 
         def write(line: str) -> None:
             file.write(line.encode("utf-8", "surrogateescape") + b"\n")

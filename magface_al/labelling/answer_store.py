@@ -96,8 +96,8 @@ class AnswerStore:
     def append(self, events: Iterable[Event]) -> None:
         """Add events; those already there (same event_id) stay as they are. On return they are on the disk."""
         now = utc_now()
-        rows = [(event.event_id, event.kind, event.pair_id, event.annotator, event.answered_at, event.answer, event.undoes,
-                 event.seconds, json.dumps(event.details), now) for event in events]  # fmt: skip
+        rows = ((event.event_id, event.kind, event.pair_id, event.annotator, event.answered_at, event.answer, event.undoes,
+                 event.seconds, json.dumps(event.details), now) for event in events)  # fmt: skip
         with self.transaction():
             self._connection.executemany(
                 "INSERT INTO events (event_id, kind, pair_id, annotator, answered_at, answer, undoes, seconds, details, "

@@ -47,7 +47,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     """One thing that a person did. `answered_at` is UTC ISO 8601, `seconds` is from the pair's display to the key.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 from pathlib import Path
 
@@ -98,3 +99,29 @@ def test_a_place_that_the_system_does_not_take_is_told_with_the_way_out(tmp_path
         with pytest.raises(UserError, match=r"cannot be written \(File name too long\); choose a name in a folder"):
             Claim(long, folder=folder)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_lock_file_that_cannot_be_opened_is_named(tmp_path, folder):
+    """Another user's, usually; a link stands for it here, because root may open every file."""
+    lock = tmp_path / (".lock" if folder else "out.lock")
+    lock.symlink_to("elsewhere")
+    path = tmp_path if folder else tmp_path / "out"
+    with pytest.raises(
+        UserError, match=rf"^{path}: its lock file {lock} cannot be opened \(.*\), so it may be another"
+    ):
+        Claim(path, folder=folder)
+    assert names(tmp_path) == [lock.name]
+
+
+def test_a_file_system_without_locks_is_told_once(tmp_path, monkeypatch, capfd):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(claims.fcntl, "flock", no_locks)
+    monkeypatch.setattr(claims, "_told", False)
+    for name in ("a", "b"):
+        with Claim(tmp_path / name):
+            pass
+    told = f"note: {tmp_path}: no file locks here (No locks available): see that one run at a time writes\n"
+    assert capfd.readouterr().err == told

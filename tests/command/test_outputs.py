@@ -14,6 +14,7 @@ from magface_al.command.claims import Claim
 from magface_al.command.errors import UserError
 from magface_al.command.outputs import OutputFolder, OutputPath, also_read, guarded
 from magface_al.command.replacing import growing, replacing_folder, write_json
+from magface_al.command.run import Run
 from tests.support.scripts import ROOT, load_script
 
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
@@ -104,6 +105,27 @@ def test_an_input_under_any_name_is_no_output(tmp_path, kind, shape):
                     write(second)
     assert given.read_text() == "input"
     write_json(given, [])  # when the run is over it is an input no more
+
+
+def test_a_manifest_is_not_written_over_what_the_run_reads_later(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    with guarded({}):
+        run = Run("script", {})
+        run.path = tmp_path / "manifest.json"
+        with pytest.raises(UserError, match=r"manifest\.json: would be written over, and is an input \(a test's\)"):
+            also_read(tmp_path / "manifest.json", "a test's")
+
+
+def test_a_store_in_the_output_folder_keeps_its_manifest(run_script, tmp_path, features, pairs):
+    """The folder's own manifest.json would be the store's: refused before anything is drawn."""
+    (tmp_path / "vv").mkdir()
+    for suffix in (".npy", ".paths.txt", ".json"):
+        shutil.copy(features.with_suffix(suffix), tmp_path / "vv" / f"manifest{suffix}")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    flags = ["--feedback_file", pairs, "--features_list", "vv/manifest.npy", "--output_dir", "vv"]
+    refused = run_script("visualize_errors.py", *flags, code=2).stderr
+    assert "vv/manifest.json: would be written over, and is an input (beside manifest.npy)" in refused
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 COMPANIONS = [

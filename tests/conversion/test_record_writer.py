@@ -64,3 +64,15 @@ def test_a_disk_that_is_full_when_it_is_waited_for_leaves_the_old_records(tmp_pa
         monkeypatch.setattr(os, "fsync", no_room)
     assert failed.value.filename == str(tmp_path / "train.rec")
     assert (tmp_path / "train.rec").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["train.rec", "train.idx"])
+def test_records_replace_no_link_and_no_picture(tmp_path, name):
+    (tmp_path / name).symlink_to("elsewhere")
+    with pytest.raises(UserError, match=rf"{name}: a link, expected a file"):
+        RecordWriter(tmp_path / "train.rec", {})
+    (tmp_path / name).unlink()
+    (tmp_path / name).write_bytes(PNG)
+    with pytest.raises(UserError, match=rf"{name}: a picture \(image/png\) that would be written over"):
+        RecordWriter(tmp_path / "train.rec", {})
+    assert [path.name for path in tmp_path.iterdir()] == [name]

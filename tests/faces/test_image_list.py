@@ -39,3 +39,10 @@ def test_a_line_that_is_a_file_as_a_whole_is_one_path_of_an_image_list(tmp_path)
         UserError, match="line 1: the path 'my own a.jpg' contains a space, which the text store cannot hold"
     ):
         read_image_list(tmp_path / "images.list", tmp_path, allow_spaces=False)
+
+
+def test_what_runs_leave_in_a_folder_of_images_is_no_image(tmp_path):
+    """`find -type f` lists it: after kill -9 a lock stays."""
+    (tmp_path / "images.list").write_text(".lock\na/.lock\na/.magface_al-0123456789abcdef.part\na/1.jpg\n")
+    images = read_image_list(tmp_path / "images.list", allow_spaces=False)
+    assert (images.count, [name for name, _ in images]) == (1, ["a/1.jpg"])

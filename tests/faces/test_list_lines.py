@@ -94,3 +94,13 @@ def test_a_lone_path_with_spaces_is_followed_by_a_tab(tmp_path):
     (tmp_path / "images.list").write_text("my face.png\t\nabsent face.png\t\nmy face.png\n")
     names = [name for name, _ in read_image_list(tmp_path / "images.list", tmp_path, allow_spaces=True)]
     assert names == ["my face.png", "absent face.png", "my face.png"]
+
+
+def test_a_list_replaces_no_picture(tmp_path):
+    (tmp_path / "1.jpg").write_bytes(b"\xff\xd8\xffrest")  # in the list that is copied, perhaps
+    with (
+        pytest.raises(UserError, match=r"1\.jpg: a picture \(image/jpeg\) that would be written over"),
+        list_file(tmp_path / "1.jpg"),
+    ):
+        pass
+    assert (tmp_path / "1.jpg").read_bytes() == b"\xff\xd8\xffrest"

@@ -161,7 +161,7 @@ def test_what_was_written_in_part_goes_on_once_and_only_for_the_same_work(tmp_pa
     with FeatureWriter(tmp_path / name, {"list": 1}) as writer:
         assert (writer.consumed, writer.rows, writer.failed) == (4, 3, 1)
         writer.append(["e"], [[1.0, 2.0]], [])
-        writer.finish({"rows": 4})
+        writer.finish({"script": "a test", "rows": 4})
     assert read_features(tmp_path / name).names == ["a", "b", "c", "e"]
     with FeatureWriter(tmp_path / name, {"list": 2}) as writer:
         assert writer.consumed == 0
