@@ -211,10 +211,10 @@ def half_records() -> None:
 
 def half_folder() -> None:
     """What a killed rec2folder leaves."""
-    from magface_al.conversion.unpack import claim_folder
+    from magface_al.conversion.unpack import note_source
 
     records()
-    claim_folder(Path("out"), Path("train.rec"))
+    note_source(Path("out"), Path("train.rec"))
     Path("out/000000").mkdir()
     Path("out/000000/000000001.jpg").write_bytes(picture(1))
 

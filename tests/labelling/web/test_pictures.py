@@ -27,7 +27,7 @@ def test_devices_pipes_sockets_and_folders_are_refused_and_the_labeller_goes_on(
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "link.png").symlink_to("/dev/zero")
     reasons = {
-        "/dev/zero": "expected a regular file", "pipe.png": "expected a regular file", "link.png": "expected a regular file",
+        "/dev/zero": "Is a device, pipe or socket", "pipe.png": "Is a device, pipe or socket", "link.png": "Is a device, pipe or socket",
         "socket.png": "No such device or address", "folder.png": "Is a directory", "absent.png": "No such file",
         "huge.png": f"larger than {LARGEST_PICTURE >> 20} MiB", "a.png/b.png": "No such file",
     }  # fmt: skip
