@@ -333,6 +333,7 @@ READERS = [
     Reader("features .paths.txt", "text", "features.paths.txt", seeds.binary_store, lambda: use_store("features.npy")),
     Reader("manifest of features .npy", "json", "features.json", seeds.binary_store, lambda: use_store("features.npy")),
     Reader("manifest of features .npy: choosing", "json", "features.json", seeds.binary_store, choose),
+    Reader("manifest in a new store's place", "json", "features.json", seeds.binary_store, lambda: gen_features("features.npy")),
     Reader("gen_features taken up: state", "json", "features.npy.part.json", seeds.half_binary_store, lambda: gen_features("features.npy")),
     Reader("gen_features taken up: rows", "binary", "features.npy.part", seeds.half_binary_store, lambda: gen_features("features.npy")),
     Reader("gen_features taken up: text", "binary", "features.list.part", seeds.half_text_store, lambda: gen_features("features.list")),
