@@ -19,6 +19,7 @@ from magface_al.embedding.embedder import face_batches, open_embedder
 from magface_al.embedding.model_flags import ModelChoice
 from magface_al.embedding.pair_scores import PairEmbedder, rows_of
 from magface_al.embedding.store import read_features
+from magface_al.embedding.store_writer import FeatureWriter
 from magface_al.evaluation import quality
 from magface_al.evaluation.far_rules import FAR_RULES
 from magface_al.evaluation.ijb import IJB
@@ -333,7 +334,7 @@ READERS = [
     Reader("features .paths.txt", "text", "features.paths.txt", seeds.binary_store, lambda: use_store("features.npy")),
     Reader("manifest of features .npy", "json", "features.json", seeds.binary_store, lambda: use_store("features.npy")),
     Reader("manifest of features .npy: choosing", "json", "features.json", seeds.binary_store, choose),
-    Reader("manifest in a new store's place", "json", "features.json", seeds.binary_store, lambda: gen_features("features.npy")),
+    Reader("manifest in a new store's place", "json", "features.json", seeds.binary_store, lambda: FeatureWriter(Path("features.npy"), {}, resume=False).close()),
     Reader("gen_features taken up: state", "json", "features.npy.part.json", seeds.half_binary_store, lambda: gen_features("features.npy")),
     Reader("gen_features taken up: rows", "binary", "features.npy.part", seeds.half_binary_store, lambda: gen_features("features.npy")),
     Reader("gen_features taken up: text", "binary", "features.list.part", seeds.half_text_store, lambda: gen_features("features.list")),
