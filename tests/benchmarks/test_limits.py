@@ -8,7 +8,6 @@ import pytest
 
 from tests.support.scripts import ROOT
 
-
 SIZES = ["--pairs", 3000, "--lines", 200, "--images", 400, "--vectors", 500]
 LIGHT = ["label_pairs", "label_pairs_again", "evaluate_quality", "merge_lists", "large_store"]
 ALL = re.findall(r'^    "(\w+)": \(', (ROOT / "benchmarks" / "limits.py").read_text(), re.MULTILINE)
