@@ -101,7 +101,7 @@ def _rewritten(data: bytes, name: str, content: bytes, method: int = zipfile.ZIP
         for info in old.infolist():
             try:
                 inner = content if info.filename == name else old.read(info)
-            except (ValueError, OSError, zipfile.BadZipFile, NotImplementedError):  # damaged before
+            except (ValueError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError):  # damaged before
                 inner = b""
             new.writestr(zipfile.ZipInfo(info.filename), inner, method if info.filename == name else zipfile.ZIP_STORED)
     return buffer.getvalue()
