@@ -143,6 +143,8 @@ class LabellerRounds:
         for person in people:
             person.join(PATIENCE)
             assert not person.is_alive()
+        for client in self.clients:
+            client.connection.close()
         self.count.kills += 1
         done = Forked(self.work, *self.files, "--export_only").wait()
         if done.returncode:
